@@ -47,13 +47,20 @@ struct context {
 };
 
 #define CONTEXT_MAX_ATTRIBUTES 1024
-#define CONTEXT_MAX_KEY_BYTES  1024
+#define CONTEXT_MAX_KEY_BYTES  1024 /* of the targeting key */
+#define CONTEXT_MAX_NAME_BYTES 256  /* of an attribute's dot path */
 
 /*
  * Reads {"targetingKey": "…", …} of an evaluation request. @object may be absent or null: an empty
- * context. Everything is placed in @arena. STATUS_INVALID names the field: targetingKey not a string,
- * too many attributes, an array in an array, a key of more than CONTEXT_MAX_KEY_BYTES. The
- * targetingKey is also an attribute of that name.
+ * context. Everything is placed in @arena. The targetingKey is also an attribute of that name.
+ *
+ * One odd attribute must not fail a request: a container in an array becomes an item of type
+ * CONTEXT_OBJECT, which matches nothing, and an attribute whose dot path is longer than
+ * CONTEXT_MAX_NAME_BYTES, which no condition can name, is left out. Of two attributes with one dot
+ * path ({"a.b":1,"a":{"b":2}}) the first counts.
+ *
+ * STATUS_INVALID names what is wrong: not an object, a targetingKey that is not a string or longer
+ * than CONTEXT_MAX_KEY_BYTES, more than CONTEXT_MAX_ATTRIBUTES.
  */
 MUST_CHECK enum status context_read(struct json object, struct arena *arena, struct context *ret,
                                     struct error *err);

@@ -7,7 +7,8 @@
  * A missing attribute (or null) and a value of a type that the operator does not compare never match.
  * `negate` negates that outcome: a negated condition on a missing attribute holds. `ne` and `not_in`
  * are the negations of `eq` and `in` except that a missing attribute does not match them either:
- * they say something about a value that is there. (docs/operators.md is made from this table.)
+ * they say something about a value that is there. Numbers compare by value whatever their type, and
+ * exactly; NaN is a value of no type. (docs/operators.md is made from this table.)
  *
  * An operator that is not in the table makes its flag an error that names it.
  */
@@ -20,6 +21,11 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "engine/context.h"
+#include "engine/string_set.h"
+
+#define MATCH_MAX_NEEDLES    1000 /* values of `contains` */
+#define MATCH_MAX_PATTERNS   16   /* values of `matches` */
+#define MATCH_MAX_TEXT_BYTES 1024 /* one value of `contains`, `starts_with` and `ends_with` */
 
 /*        name          constant       operand   text  what it says */
 #define MATCH_OPERATOR_TABLE(X)                                                                  \
@@ -61,36 +67,69 @@ enum match_operator {
 
 const char *match_operator_name(enum match_operator op);
 
-/* Compiled operand: which member counts follows from the operator. Details in engine/match.c. */
+struct match_number {
+	bool is_integer;
+	union {
+		int64_t integer;
+		double number; /* finite */
+	} value;
+};
+
+/* Values of eq, ne, in, not_in, any_of, all_of and none_of, apart by type. */
+struct match_values {
+	const struct string_set *strings;   /* NULL: none */
+	const struct match_number *numbers; /* ascending, each once */
+	uint32_t number_count;
+	bool has_false, has_true;
+};
+
+struct match_text {
+	const char *text; /* folded when the condition ignores case */
+	size_t length;
+};
+
+struct cidr;
+struct pattern;
+struct semver;
+struct semver_range;
+
+/* Compiled operand: which member counts follows from the operator. */
 struct condition {
 	enum match_operator op;
+	uint32_t attribute; /* index into the owner's attributes; UINT32_MAX for in_segment and flag */
 	bool is_negated;
 	bool ignore_case;
-	uint32_t attribute; /* index into the owner's attributes; UINT32_MAX for in_segment and flag */
-	uint32_t count;     /* of what the union points to */
+	bool is_membership;    /* eq, ne, in, not_in: a string matches by operand.values.strings alone */
+	bool membership_match; /* … and this is the outcome when it is there, its negation when not */
+	uint32_t count;        /* of what the union points to */
 	union {
-		const struct match_scalar *scalars;
-		const struct string_set *set; /* in, any_of …: when all values are strings */
+		struct match_values values;
 		const struct match_text *texts;
 		struct pattern *const *patterns;
-		double number;
+		struct match_number number;
 		int64_t time_ms;
 		const struct semver *version;
 		const struct semver_range *ranges;
 		const struct cidr *networks;
 		const char *const *keys; /* segments, or variants of `flag` */
 	} operand;
-	bool is_set;      /* operand.set is used */
 	const char *flag; /* for MATCH_FLAG */
 };
 
-/* Names that the conditions of one item look at, collected while compiling. */
+/*
+ * Names that the conditions of one item look at, each once, collected while compiling. The caller
+ * gives the array; the names are in the arena.
+ */
 struct match_attributes {
 	const char **names;
 	uint32_t count, capacity;
 };
 
-/* STATUS_INVALID with the path of the wrong member. Patterns are remembered in @patterns for release. */
+/* Index of the name, added when it is new. STATUS_INVALID when it is empty, too long or one too many. */
+MUST_CHECK enum status match_attribute_add(struct match_attributes *attributes, struct json name,
+                                           struct arena *arena, uint32_t *ret_index, struct error *err);
+
+/* STATUS_INVALID with the path of the wrong member. Release what lives outside the arena. */
 MUST_CHECK enum status match_compile(struct json condition, struct match_attributes *attributes,
                                      struct arena *arena, struct condition *ret, struct error *err);
 
@@ -99,9 +138,21 @@ void match_release(const struct condition *conditions, uint32_t count);
 
 enum match_outcome { MATCH_NO, MATCH_YES, MATCH_EXCEEDED };
 
+/* match_evaluate() without the short way. */
+enum match_outcome match_evaluate_any(const struct condition *condition,
+                                      const struct context_attribute *attribute, size_t length);
+
 /*
  * Every operator but in_segment and flag, which the evaluator answers. @attribute is NULL when it is
  * missing. @length is its string's length when it is a string. No allocation.
  */
-enum match_outcome match_evaluate(const struct condition *condition,
-                                  const struct context_attribute *attribute, size_t length);
+static inline enum match_outcome match_evaluate(const struct condition *condition,
+                                                const struct context_attribute *attribute, size_t length)
+{
+	if (condition->is_membership && attribute != NULL && attribute->type == CONTEXT_STRING) {
+		const bool is_there = string_set_contains(condition->operand.values.strings,
+		                                          attribute->value.string, length);
+		return is_there == condition->membership_match ? MATCH_YES : MATCH_NO;
+	}
+	return match_evaluate_any(condition, attribute, length);
+}
