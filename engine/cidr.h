@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * IPv4 and IPv6 addresses and prefixes. An IPv4-mapped IPv6 address (::ffff:1.2.3.4) is the IPv4
- * address. Pure, no allocation, thread-safe.
+ * address, and so is a prefix of them (::ffff:10.0.0.0/104 is 10.0.0.0/8); ::/0 therefore does not
+ * hold IPv4. Leading zeros, zone ids and spaces are refused. Pure, no allocation, thread-safe.
  */
 #pragma once
 
@@ -21,4 +22,5 @@ bool cidr_parse(const char *text, size_t length, struct cidr *ret);
 /* An address alone; host form of cidr_parse(). */
 bool cidr_parse_address(const char *text, size_t length, struct cidr *ret);
 
+/* Are all of @address's bits in @prefix? False across the families. */
 bool cidr_contains(const struct cidr *prefix, const struct cidr *address);
