@@ -37,7 +37,7 @@ struct error {
 #define error_fail(err, code, ...) (error_set((err), (code), __VA_ARGS__), (code))
 
 void error_set(struct error *err, enum status status, const char *format, ...)
-        __attribute__((format(printf, 3, 4)));
+        __attribute__((cold, format(printf, 3, 4)));
 
 /* Sets only the path; an empty @path clears it. Longer paths are cut. */
 void error_path_set(struct error *err, const char *path);

@@ -126,6 +126,9 @@ bool json_next(struct json container, struct json *name, struct json *value);
 const char *json_raw(struct json value, size_t *ret_length);
 void json_raw_append(struct json value, struct buf *buf);
 
+/* The same without the white space between tokens; names, strings and numbers keep their exact text. */
+void json_compact_append(struct json value, struct buf *buf);
+
 /* Is it this very string, after unescaping? */
 bool json_equals(struct json string, const char *expected);
 
