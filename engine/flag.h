@@ -38,8 +38,13 @@
 #include "engine/bucket.h"
 
 #define FLAG_KEY_MAX_BYTES     128
-#define FLAG_VARIANT_MAX_BYTES 64 /* of a variant's name */
+#define FLAG_VARIANT_MAX_BYTES 64  /* of a variant's name */
+#define FLAG_RULE_MAX_BYTES    128 /* of a rule's name */
+#define FLAG_SALT_MAX_BYTES    256
 #define FLAG_MAX_VARIANTS      64
+#define FLAG_MAX_PREREQUISITES 64
+#define FLAG_MAX_TARGETS       64
+#define FLAG_MAX_PARTS         128 /* of a split */
 #define FLAG_MAX_RULES         256
 #define FLAG_MAX_CONDITIONS    64          /* of a rule */
 #define FLAG_MAX_VALUES        10000       /* of a condition or target */
@@ -57,6 +62,8 @@ bool flag_type_parse(struct json string, enum flag_type *ret);
 
 /* [A-Za-z0-9][A-Za-z0-9._-]{0,127} */
 bool flag_key_is_valid(const char *key, size_t length);
+
+struct string_set; /* engine/string_set.h */
 
 struct variant {
 	const char *name;
@@ -88,10 +95,14 @@ struct serve {
 	uint32_t bucket_by; /* attribute index, or FLAG_BY_KEY */
 	struct bucket_prefix salt;
 	const char *salt_text; /* for explain */
+	const char *missing;   /* the error of a split that is reached without its attribute */
 };
 
 #define FLAG_NO_VARIANT UINT32_MAX
 #define FLAG_BY_KEY     UINT32_MAX
+
+/* The attribute that a split goes by unless it says otherwise. */
+#define FLAG_KEY_ATTRIBUTE "targetingKey"
 
 struct condition; /* engine/match.h */
 
@@ -117,30 +128,46 @@ struct prerequisite {
 
 enum item_kind { ITEM_FLAG, ITEM_SEGMENT };
 
-/* What flags and segments have in common; first member of both. */
-struct item {
-	atomic_uint refs;
+enum reference_use { REFERENCE_PREREQUISITE, REFERENCE_CONDITION };
+
+/* Another item that this one looks at, as often as it does. */
+struct reference {
+	enum reference_use use;
 	enum item_kind kind;
 	const char *key;
 	uint32_t key_length;
-	uint32_t text_length;
+	uint32_t variant_count;
+	const char *const *variants; /* of a flag: the names that are wanted */
+};
+
+/* What flags and segments have in common; first member of both. */
+struct item {
+	const char *key;
+	uint32_t key_length;
+	enum item_kind kind;
+	uint64_t hash;       /* item_hash() of the key */
+	const char *broken;  /* NULL, or why the document cannot be used, with its path */
 	const char *text;    /* exact bytes of the document, NUL behind them */
 	const char *version; /* decimal text; "" when the document has none */
-	const char *broken;  /* NULL, or why the document cannot be used, with its path */
+	const struct reference *references;
+	uint32_t reference_count; /* 0: looks at no other item */
+	uint32_t text_length;
+	atomic_uint refs;
 	uint8_t digest[FLAG_DIGEST_BYTES];
-	bool has_references; /* looks at other flags or segments */
 };
 
 struct flag {
 	struct item item;
 	enum flag_type type;
 	bool is_enabled;
+	bool is_plain;        /* works and has no prerequisites, targets or rules: only `default` is served */
 	uint32_t off_variant; /* FLAG_NO_VARIANT: the caller's default is used */
 	uint32_t variant_count;
 	uint32_t prerequisite_count;
 	uint32_t target_count;
 	uint32_t rule_count;
 	uint32_t attribute_count; /* of attributes[] */
+	uint32_t key_attribute;   /* which of them is `targetingKey`; FLAG_BY_KEY: none */
 	const struct variant *variants;
 	const struct prerequisite *prerequisites;
 	const struct target *targets;
@@ -156,6 +183,7 @@ struct segment {
 	const struct condition *conditions;
 	uint32_t condition_count;
 	uint32_t attribute_count;
+	uint32_t key_attribute;
 	const char *const *attributes;
 };
 
@@ -172,6 +200,8 @@ MUST_CHECK enum status segment_compile(struct json document, struct segment **re
  */
 MUST_CHECK enum status flag_load(const char *text, size_t length, struct flag **ret, struct error *err);
 MUST_CHECK enum status segment_load(const char *text, size_t length, struct segment **ret, struct error *err);
+MUST_CHECK enum status item_load(enum item_kind kind, const char *text, size_t length, struct item **ret,
+                                 struct error *err);
 
 struct item *item_ref(struct item *item);
 void item_unref(struct item *item); /* accepts NULL; the last one frees */

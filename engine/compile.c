@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/compile.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/cleanup.h"
+#include "engine/context.h"
+
+/* Several times what the densest document of FLAG_MAX_TEXT_BYTES compiles to. */
+#define ITEM_MAX_BYTES (64u * FLAG_MAX_TEXT_BYTES)
+
+#define VERSION_MAX_DIGITS 20
+
+/* Front of every item's arena; the item comes first, so that one can be had from the other. */
+struct item_owner {
+	struct arena arena;
+	max_align_t item[];
+};
+
+uint64_t item_hash(const char *key, size_t length)
+{
+	return XXH3_64bits(key, length);
+}
+
+/* ---- Life of an item ---- */
+
+static struct item_owner *item_owner(struct item *item)
+{
+	return (struct item_owner *)((char *)item - offsetof(struct item_owner, item));
+}
+
+struct item *item_ref(struct item *item)
+{
+	atomic_fetch_add_explicit(&item->refs, 1, memory_order_relaxed);
+	return item;
+}
+
+void item_unref(struct item *item)
+{
+	if (item == NULL || atomic_fetch_sub_explicit(&item->refs, 1, memory_order_acq_rel) != 1) {
+		return;
+	}
+	item_conditions_release(item);
+	struct arena arena = item_owner(item)->arena;
+	arena_deinit(&arena);
+}
+
+void item_conditions_release(struct item *item)
+{
+	if (item->kind == ITEM_SEGMENT) {
+		const struct segment *segment = (const struct segment *)item;
+		match_release(segment->conditions, segment->condition_count);
+		return;
+	}
+	const struct flag *flag = (const struct flag *)item;
+	for (uint32_t i = 0; i < flag->rule_count; i++) {
+		match_release(flag->rules[i].conditions, flag->rules[i].condition_count);
+	}
+}
+
+/* ---- Compiler ---- */
+
+enum status compile_version(struct compiler *compiler, struct error *err)
+{
+	struct json version = json_get(compiler->document, "version");
+	if (json_type(version) == JSON_ABSENT) {
+		return STATUS_OK;
+	}
+	char text[VERSION_MAX_DIGITS + 1];
+	size_t length = json_is(version, JSON_STRING) ? json_string_copy(version, text, sizeof(text)) : 0;
+	if (length == 0 || length >= sizeof(text) || strspn(text, "0123456789") != length) {
+		return json_fail(err, STATUS_INVALID, version, "The version must be a string of digits");
+	}
+	compiler->item->version = arena_copy_string(&compiler->arena, text, length);
+	return COMPILER_ALLOCATED(compiler->item->version, err);
+}
+
+static enum status compile_key(struct compiler *compiler, struct error *err)
+{
+	struct item *item = compiler->item;
+	struct json key = json_get(compiler->document, "key");
+	char text[FLAG_KEY_MAX_BYTES + 1];
+	size_t length = json_is(key, JSON_STRING) ? json_string_copy(key, text, sizeof(text)) : 0;
+	if (length == 0 || length >= sizeof(text) || !flag_key_is_valid(text, length)) {
+		return json_fail_member(err, STATUS_INVALID, compiler->document, "key",
+		                        "The key must be 1 to %d of the characters A-Z a-z 0-9 . _ -, "
+		                        "the first a letter or digit",
+		                        FLAG_KEY_MAX_BYTES);
+	}
+	item->key = arena_copy_string(&compiler->arena, text, length);
+	item->key_length = (uint32_t)length;
+	item->hash = item_hash(text, length);
+	return COMPILER_ALLOCATED(item->key, err);
+}
+
+enum status compiler_init(struct compiler *compiler, struct json document, enum item_kind kind, size_t size,
+                          struct error *err)
+{
+	*compiler = (struct compiler){ .document = document };
+	compiler->attributes.names = compiler->names;
+	compiler->attributes.capacity = FLAG_MAX_ATTRIBUTES;
+	if (!json_is(document, JSON_OBJECT)) {
+		return json_fail(err, STATUS_INVALID, document, "The document must be an object, not %s",
+		                 json_type_name(json_type(document)));
+	}
+	compiler->source = json_raw(document, &compiler->length);
+	if (compiler->length > FLAG_MAX_TEXT_BYTES) {
+		return json_fail(err, STATUS_TOO_LARGE, document, "The document is longer than %d bytes",
+		                 FLAG_MAX_TEXT_BYTES);
+	}
+	arena_init(&compiler->arena, ITEM_MAX_BYTES);
+	struct item_owner *owner = arena_alloc(&compiler->arena, sizeof(*owner) + size);
+	if (owner == NULL) {
+		return error_fail(err, STATUS_NO_MEMORY, "Out of memory");
+	}
+	struct item *item = (struct item *)owner->item;
+	compiler->item = item;
+	atomic_init(&item->refs, 1);
+	item->kind = kind;
+	item->version = "";
+	TRY(compile_key(compiler, err));
+	item->text = arena_copy_string(&compiler->arena, compiler->source, compiler->length);
+	item->text_length = (uint32_t)compiler->length;
+	compiler->copy = item->text;
+	(void)crypto_generichash(item->digest, sizeof(item->digest), (const unsigned char *)compiler->source,
+	                         compiler->length, NULL, 0);
+	return COMPILER_ALLOCATED(item->text, err);
+}
+
+void compiler_deinit(struct compiler *compiler)
+{
+	if (compiler->item != NULL) {
+		item_conditions_release(compiler->item);
+	}
+	arena_deinit(&compiler->arena);
+}
+
+struct item *compiler_finish(struct compiler *compiler)
+{
+	struct item *item = compiler->item;
+	item_owner(item)->arena = compiler->arena;
+	*compiler = (struct compiler){ 0 };
+	return item;
+}
+
+void compiler_relocate(const struct compiler *compiler, char *path)
+{
+	char prefix[ERROR_PATH_SIZE];
+	json_path(compiler->document, prefix, sizeof(prefix));
+	size_t length = strlen(prefix);
+	if (strncmp(path, prefix, length) == 0) {
+		memmove(path, path + length, strlen(path + length) + 1);
+	}
+}
+
+const char *compiler_text(const struct compiler *compiler, struct json value, uint32_t *ret_length)
+{
+	size_t length = 0;
+	const char *raw = json_raw(value, &length);
+	*ret_length = (uint32_t)length;
+	return compiler->copy + (raw - compiler->source);
+}
+
+/* ---- Attributes and conditions ---- */
+
+enum status compile_attributes(struct compiler *compiler, const char *const **ret_names, uint32_t *ret_count,
+                               uint32_t *ret_key, struct error *err)
+{
+	uint32_t count = compiler->attributes.count;
+	const char **names = arena_alloc_array(&compiler->arena, count, sizeof(*names));
+	if (names == NULL) {
+		return error_fail(err, STATUS_NO_MEMORY, "Out of memory");
+	}
+	uint32_t key = FLAG_BY_KEY;
+	for (uint32_t i = 0; i < count; i++) {
+		names[i] = compiler->names[i];
+		key = strcmp(names[i], FLAG_KEY_ATTRIBUTE) == 0 ? i : key;
+	}
+	*ret_names = names;
+	*ret_count = count;
+	*ret_key = key;
+	return STATUS_OK;
+}
+
+enum status compile_conditions(struct compiler *compiler, struct json array,
+                               const struct condition **ret_conditions, uint32_t *ret_count,
+                               struct error *err)
+{
+	uint32_t count = json_count(array);
+	struct condition *conditions = arena_alloc_array(&compiler->arena, count, sizeof(*conditions));
+	if (conditions == NULL) {
+		return error_fail(err, STATUS_NO_MEMORY, "Out of memory");
+	}
+	*ret_conditions = conditions;
+	*ret_count = 0;
+	struct json value = JSON_NONE;
+	while (json_next(array, NULL, &value)) {
+		enum status status = match_compile(value, &compiler->attributes, &compiler->arena,
+		                                   &conditions[*ret_count], err);
+		if (status != STATUS_OK) {
+			return status;
+		}
+		(*ret_count)++;
+	}
+	return STATUS_OK;
+}
+
+static void reference_put(struct reference *references, uint32_t *count, struct reference reference)
+{
+	if (references != NULL) {
+		reference.use = REFERENCE_CONDITION;
+		reference.key_length = (uint32_t)strlen(reference.key);
+		references[*count] = reference;
+	}
+	(*count)++;
+}
+
+void compile_references(const struct condition *conditions, uint32_t condition_count,
+                        struct reference *references, uint32_t *count)
+{
+	for (uint32_t i = 0; i < condition_count; i++) {
+		const struct condition *condition = &conditions[i];
+		if (condition->op == MATCH_FLAG) {
+			reference_put(references, count,
+			              (struct reference){ .kind = ITEM_FLAG,
+			                                  .key = condition->flag,
+			                                  .variant_count = condition->count,
+			                                  .variants = condition->operand.keys });
+		}
+		for (uint32_t k = 0; condition->op == MATCH_IN_SEGMENT && k < condition->count; k++) {
+			reference_put(references, count,
+			              (struct reference){ .kind = ITEM_SEGMENT,
+			                                  .key = condition->operand.keys[k] });
+		}
+	}
+}
+
+/* ---- Lists of targeting keys ---- */
+
+struct listed_key {
+	const char *bytes;
+	size_t length;
+	struct json value;
+};
+
+static int listed_key_compare(const void *left, const void *right)
+{
+	const struct listed_key *a = left;
+	const struct listed_key *b = right;
+	size_t shorter = a->length < b->length ? a->length : b->length;
+	int order = shorter == 0 ? 0 : memcmp(a->bytes, b->bytes, shorter);
+	if (order != 0) {
+		return order;
+	}
+	if (a->length != b->length) {
+		return a->length < b->length ? -1 : 1;
+	}
+	return a->value.index < b->value.index ? -1 : a->value.index > b->value.index;
+}
+
+static enum status listed_key_read(struct json value, struct arena *scratch, struct listed_key *ret,
+                                   struct error *err)
+{
+	if (!json_is(value, JSON_STRING)) {
+		return json_fail(err, STATUS_INVALID, value, "A targeting key must be a string, not %s",
+		                 json_type_name(json_type(value)));
+	}
+	size_t length = 0;
+	const char *bytes = json_string_dup(value, scratch, &length);
+	if (bytes == NULL) {
+		return error_fail(err, STATUS_NO_MEMORY, "Out of memory");
+	}
+	if (length > CONTEXT_MAX_KEY_BYTES) {
+		return json_fail(err, STATUS_INVALID, value, "A targeting key is at most %d bytes long",
+		                 CONTEXT_MAX_KEY_BYTES);
+	}
+	*ret = (struct listed_key){ .bytes = bytes, .length = length, .value = value };
+	return STATUS_OK;
+}
+
+enum status compile_keys_check(const struct compiler *compiler, const struct json *arrays, uint32_t count,
+                               struct error *err)
+{
+	size_t total = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		total += json_count(arrays[i]);
+	}
+	AUTO(arena_deinit) struct arena scratch = { .max_bytes = ITEM_MAX_BYTES };
+	struct listed_key *keys = arena_alloc_array(&scratch, total, sizeof(*keys));
+	if (keys == NULL) {
+		return error_fail(err, STATUS_NO_MEMORY, "Out of memory");
+	}
+	size_t used = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		struct json value = JSON_NONE;
+		while (json_next(arrays[i], NULL, &value)) {
+			enum status status = listed_key_read(value, &scratch, &keys[used++], err);
+			if (status != STATUS_OK) {
+				return status;
+			}
+		}
+	}
+	qsort(keys, used, sizeof(*keys), listed_key_compare);
+	for (size_t i = 1; i < used; i++) {
+		if (keys[i].length != keys[i - 1].length ||
+		    memcmp(keys[i].bytes, keys[i - 1].bytes, keys[i].length) != 0) {
+			continue;
+		}
+		char first[ERROR_PATH_SIZE];
+		json_path(keys[i - 1].value, first, sizeof(first));
+		compiler_relocate(compiler, first);
+		return json_fail(err, STATUS_INVALID, keys[i].value, "This key is listed already at %s",
+		                 first);
+	}
+	return STATUS_OK;
+}
