@@ -7,7 +7,14 @@
  * target that lists the key → TARGETING_MATCH. First rule whose conditions all hold →
  * TARGETING_MATCH, or SPLIT when it serves a split. Else `default`: STATIC when the flag has neither
  * targets, rules nor prerequisites, DEFAULT when it has, SPLIT for a split. A split that is reached
- * without its attribute → TARGETING_KEY_MISSING.
+ * without its attribute → TARGETING_KEY_MISSING, unless one variant has all the weight.
+ *
+ * An error on the way (a regular expression that exceeds its limit, a prerequisite or condition on a
+ * flag that ends in an error) is the flag's error; it never counts as "does not match".
+ *
+ * A split goes by the text of its attribute: a string's bytes (an empty one is a value, too), an
+ * integer in decimal, a number and a boolean as JSON writes them (`1.5`, `2.0`, `true`). An array, an
+ * object and null are as good as missing.
  *
  * No lock, no allocation, no I/O, no clock, no global; bounded stack (under 64 KiB with the deepest
  * chain of prerequisites and segments). Any thread, as long as the ruleset is held.
@@ -52,8 +59,12 @@ enum eval_error {
 const char *eval_reason_name(enum eval_reason reason);
 const char *eval_error_name(enum eval_error error);
 
-/* Prerequisites and segments nest at most this deep; more is an error of the flag. */
+/*
+ * Prerequisites, segments and conditions on flags nest at most this deep, and an evaluation can lead to
+ * at most this many evaluations of other items; more is an error of the flag (ruleset.h).
+ */
 #define EVAL_MAX_DEPTH 16
+#define EVAL_MAX_COST  4096
 
 struct eval_result {
 	enum eval_reason reason;

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/eval.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "base/number.h"
+#include "engine/eval_inline.h"
+
+static const char *const reason_names[] = {
+#define EVAL_NAME(name) [EVAL_REASON_##name] = #name,
+	EVAL_REASON_TABLE(EVAL_NAME)
+#undef EVAL_NAME
+};
+
+static const char *const error_names[] = {
+#define EVAL_NAME(name) [EVAL_ERROR_##name] = #name,
+	EVAL_ERROR_TABLE(EVAL_NAME)
+#undef EVAL_NAME
+};
+
+const char *eval_reason_name(enum eval_reason reason)
+{
+	return reason_names[reason];
+}
+
+const char *eval_error_name(enum eval_error error)
+{
+	return error_names[error];
+}
+
+/* ---- Attributes ---- */
+
+static const struct context_attribute *attribute_find(const struct context *context, const char *name)
+{
+	for (size_t i = 0; i < context->attribute_count; i++) {
+		const char *candidate = context->attributes[i].name;
+		if (candidate[0] == name[0] && strcmp(candidate, name) == 0) {
+			return &context->attributes[i];
+		}
+	}
+	return NULL;
+}
+
+struct eval_slot eval_slot_fill(struct eval_scope *scope, uint32_t index)
+{
+	const struct context_attribute *attribute = NULL;
+	if (index == scope->key_attribute && scope->context->targeting_key != NULL) {
+		scope->key = (struct context_attribute){ .name = FLAG_KEY_ATTRIBUTE,
+			                                 .type = CONTEXT_STRING,
+			                                 .value.string = scope->context->targeting_key };
+		attribute = &scope->key;
+	} else {
+		attribute = attribute_find(scope->context, scope->names[index]);
+	}
+	bool is_string = attribute != NULL && attribute->type == CONTEXT_STRING;
+	struct eval_slot slot = {
+		.attribute = attribute != NULL && attribute->type != CONTEXT_NULL ? attribute : NULL,
+		.length = is_string ? strlen(attribute->value.string) : 0,
+	};
+	scope->slots[index] = slot;
+	scope->resolved |= UINT64_C(1) << index;
+	return slot;
+}
+
+void eval_bucket_text(const struct context *context, const struct flag *flag, const struct serve *serve,
+                      char text[static EVAL_TEXT_SIZE], struct eval_bucket *bucket)
+{
+	_Static_assert(EVAL_TEXT_SIZE >= NUMBER_TEXT_SIZE, "every number fits");
+	const struct context_attribute *attribute =
+	        attribute_find(context, flag->attributes[serve->bucket_by]);
+	bucket->text = text;
+	bucket->is_missing = false;
+	switch (attribute != NULL ? attribute->type : CONTEXT_NULL) {
+	case CONTEXT_STRING:
+		bucket->text = attribute->value.string;
+		bucket->length = strlen(bucket->text);
+		return;
+	case CONTEXT_INTEGER:
+		bucket->length =
+		        (size_t)snprintf(text, EVAL_TEXT_SIZE, "%lld", (long long)attribute->value.integer);
+		return;
+	case CONTEXT_NUMBER:
+		bucket->is_missing = !isfinite(attribute->value.number);
+		bucket->length = bucket->is_missing ? 0 : number_format(attribute->value.number, text);
+		return;
+	case CONTEXT_BOOLEAN:
+		bucket->text = attribute->value.boolean ? "true" : "false";
+		bucket->length = strlen(bucket->text);
+		return;
+	case CONTEXT_ARRAY:
+	case CONTEXT_OBJECT:
+	case CONTEXT_NULL:
+		break;
+	}
+	bucket->is_missing = true;
+	bucket->length = 0;
+}
+
+/* ---- Other flags and segments ---- */
+
+static enum match_outcome segment_evaluate(struct eval_scope *outer, const struct segment *segment)
+{
+	const struct context *context = outer->context;
+	const char *key = context->targeting_key;
+	if (key != NULL && segment->excluded != NULL &&
+	    string_set_contains(segment->excluded, key, strlen(key))) {
+		return MATCH_NO;
+	}
+	if (key != NULL && segment->included != NULL &&
+	    string_set_contains(segment->included, key, strlen(key))) {
+		return MATCH_YES;
+	}
+	if (segment->condition_count == 0) {
+		return MATCH_NO;
+	}
+	struct eval_scope scope;
+	eval_scope_init(&scope, outer->ruleset, context, segment->attributes, segment->key_attribute,
+	                outer->depth + 1);
+	enum match_outcome outcome =
+	        eval_conditions(&scope, segment->conditions, segment->condition_count, NULL);
+	if (outcome == MATCH_EXCEEDED) {
+		outer->error = scope.error;
+		outer->cause = scope.cause;
+	}
+	return outcome;
+}
+
+static enum match_outcome segments_evaluate(struct eval_scope *scope, const struct condition *condition)
+{
+	for (uint32_t i = 0; i < condition->count; i++) {
+		const char *key = condition->operand.keys[i];
+		const struct segment *segment = ruleset_segment_find(scope->ruleset, key, strlen(key), NULL);
+		enum match_outcome outcome = segment_evaluate(scope, segment);
+		if (outcome != MATCH_NO) {
+			return outcome;
+		}
+	}
+	return MATCH_NO;
+}
+
+static enum match_outcome flag_evaluate(struct eval_scope *scope, const struct condition *condition)
+{
+	const struct flag *flag =
+	        ruleset_flag_find(scope->ruleset, condition->flag, strlen(condition->flag), NULL);
+	struct eval_result result;
+	eval_nested(scope->ruleset, flag, scope->context, scope->depth + 1, &result);
+	if (result.error != EVAL_ERROR_NONE) {
+		scope->error = result.error;
+		scope->cause = result.cause;
+		return MATCH_EXCEEDED;
+	}
+	for (uint32_t i = 0; i < condition->count && result.variant != NULL; i++) {
+		if (strcmp(result.variant->name, condition->operand.keys[i]) == 0) {
+			return MATCH_YES;
+		}
+	}
+	return MATCH_NO;
+}
+
+enum match_outcome eval_reference(struct eval_scope *scope, const struct condition *condition)
+{
+	enum match_outcome outcome = condition->op == MATCH_FLAG ? flag_evaluate(scope, condition)
+	                                                         : segments_evaluate(scope, condition);
+	if (outcome == MATCH_EXCEEDED || !condition->is_negated) {
+		return outcome;
+	}
+	return outcome == MATCH_YES ? MATCH_NO : MATCH_YES;
+}
+
+/* ---- Flags ---- */
+
+/* The general walk, with its large frame, apart from the short one. */
+__attribute__((noinline)) static void flag_walk(const struct ruleset *ruleset, const struct flag *flag,
+                                                const struct context *context, unsigned depth,
+                                                struct eval_result *ret)
+{
+	eval_walk(ruleset, flag, context, depth, ret, NULL);
+}
+
+/* ruleset_check() has made sure that what a flag refers to is there, works and is not too deep. */
+void eval_nested(const struct ruleset *ruleset, const struct flag *flag, const struct context *context,
+                 unsigned depth, struct eval_result *ret)
+{
+	assert(flag != NULL && depth <= EVAL_MAX_DEPTH);
+	flag_walk(ruleset, flag, context, depth, ret);
+}
+
+void eval_flag(const struct ruleset *ruleset, const char *key, size_t key_length,
+               const struct context *context, struct eval_result *ret)
+{
+	const struct ruleset_table *table = &ruleset->tables[ITEM_FLAG];
+	const struct ruleset_slot *slot = ruleset_table_find(table, key, key_length);
+	if (__builtin_expect(slot == NULL, 0)) {
+		eval_result_error(NULL, EVAL_ERROR_FLAG_NOT_FOUND, "There is no flag of this key", ret);
+		return;
+	}
+	const struct flag *flag = (const struct flag *)slot->item;
+	if (flag->is_plain && flag->is_enabled) {
+		eval_fallthrough(context, flag, EVAL_REASON_STATIC, ret, NULL);
+		return;
+	}
+	const char *problem = ruleset_slot_problem(table, slot);
+	if (problem != NULL) {
+		eval_result_error(flag,
+		                  flag->item.broken != NULL ? EVAL_ERROR_PARSE_ERROR : EVAL_ERROR_GENERAL,
+		                  problem, ret);
+		return;
+	}
+	flag_walk(ruleset, flag, context, 0, ret);
+}
