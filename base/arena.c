@@ -81,7 +81,7 @@ static void *arena_block_add(struct arena *arena, size_t size)
 void *arena_alloc(struct arena *arena, size_t size)
 {
 	const size_t align = alignof(max_align_t);
-	if (size > SIZE_MAX - align) {
+	if (size > SIZE_MAX / 2) {
 		return NULL;
 	}
 	size = (size + align - 1) & ~(align - 1);
@@ -106,7 +106,7 @@ void *arena_alloc_array(struct arena *arena, size_t count, size_t size)
 
 char *arena_copy_string(struct arena *arena, const char *bytes, size_t length)
 {
-	char *copy = arena_alloc(arena, length + 1);
+	char *copy = length < SIZE_MAX ? arena_alloc(arena, length + 1) : NULL;
 	if (copy != NULL && length > 0) {
 		memcpy(copy, bytes, length);
 	}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/trace.h"
+
+#include <pthread.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* version "-" trace-id "-" parent-id "-" flags */
+#define TRACE_ID_AT      3
+#define TRACE_SPAN_AT    36
+#define TRACE_FLAGS_AT   53
+#define TRACE_V00_LENGTH 55
+
+static pthread_once_t trace_once = PTHREAD_ONCE_INIT;
+
+static void trace_random_init(void)
+{
+	if (sodium_init() < 0) {
+		abort(); /* no source of randomness: nothing that needs one can work */
+	}
+}
+
+/* @size - 1 random hex digits, not all zero. */
+static void trace_random(char *out, size_t size)
+{
+	unsigned char bytes[TRACE_ID_SIZE / 2];
+	size_t count = size / 2;
+	(void)pthread_once(&trace_once, trace_random_init);
+	do {
+		randombytes_buf(bytes, count);
+	} while (sodium_is_zero(bytes, count));
+	(void)sodium_bin2hex(out, size, bytes, count);
+}
+
+static int trace_hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Only lower-case hex digits? Upper-case ones are not allowed. */
+static bool trace_is_hex(const char *text, size_t length)
+{
+	for (size_t i = 0; i < length; i++) {
+		if (trace_hex_digit(text[i]) < 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool trace_is_id(const char *text, size_t length)
+{
+	return trace_is_hex(text, length) && strspn(text, "0") < length;
+}
+
+static bool trace_parent_is_valid(const char *text)
+{
+	size_t length = strlen(text);
+	if (length < TRACE_V00_LENGTH || text[TRACE_ID_AT - 1] != '-' || text[TRACE_SPAN_AT - 1] != '-' ||
+	    text[TRACE_FLAGS_AT - 1] != '-') {
+		return false;
+	}
+	if (!trace_is_hex(text, 2) || memcmp(text, "ff", 2) == 0) {
+		return false;
+	}
+	/* Version 00 ends here; a later one may go on behind a dash. */
+	bool is_version_00 = memcmp(text, "00", 2) == 0;
+	if (length > TRACE_V00_LENGTH && (is_version_00 || text[TRACE_V00_LENGTH] != '-')) {
+		return false;
+	}
+	return trace_is_id(text + TRACE_ID_AT, TRACE_ID_SIZE - 1) &&
+	       trace_is_id(text + TRACE_SPAN_AT, TRACE_SPAN_SIZE - 1) &&
+	       trace_is_hex(text + TRACE_FLAGS_AT, 2);
+}
+
+void trace_start(struct trace *ret, const char *traceparent)
+{
+	*ret = (struct trace){ .is_sampled = true };
+	trace_random(ret->span, sizeof(ret->span));
+	if (traceparent == NULL || !trace_parent_is_valid(traceparent)) {
+		trace_random(ret->id, sizeof(ret->id));
+		return;
+	}
+	memcpy(ret->id, traceparent + TRACE_ID_AT, TRACE_ID_SIZE - 1);
+	memcpy(ret->parent_span, traceparent + TRACE_SPAN_AT, TRACE_SPAN_SIZE - 1);
+	ret->is_sampled = (trace_hex_digit(traceparent[TRACE_FLAGS_AT + 1]) & 1) != 0;
+}
+
+void trace_format(const struct trace *trace, char out[static TRACE_PARENT_SIZE])
+{
+	(void)snprintf(out, TRACE_PARENT_SIZE, "00-%.32s-%.16s-%s", trace->id, trace->span,
+	               trace->is_sampled ? "01" : "00");
+}
