@@ -113,6 +113,10 @@ enum status compiler_init(struct compiler *compiler, struct json document, enum 
 		return json_fail(err, STATUS_TOO_LARGE, document, "The document is longer than %d bytes",
 		                 FLAG_MAX_TEXT_BYTES);
 	}
+	if (memchr(compiler->source, '\n', compiler->length) != NULL ||
+	    memchr(compiler->source, '\r', compiler->length) != NULL) {
+		return json_fail(err, STATUS_INVALID, document, "The document must stand on one line");
+	}
 	arena_init(&compiler->arena, ITEM_MAX_BYTES);
 	struct item_owner *owner = arena_alloc(&compiler->arena, sizeof(*owner) + size);
 	if (owner == NULL) {

@@ -17,6 +17,10 @@
  *	 "if":[condition, …]} — excluded wins over included, then all conditions must hold; without
  * conditions only the included keys are in it.
  *
+ * A document stands on one line: bundles and streams are made of lines. A member that may be left out
+ * (`version`, `off_variant`, `prerequisites`, `targets`, `rules`; of a segment all but the key) is none.
+ * A rule with an empty `if` always holds. A targeting key stands in one target at most.
+ *
  * A compiled item lives in one arena of its own together with a copy of its exact text, is immutable,
  * counted by reference, and shared by every ruleset that holds the same document: a change compiles
  * one document, not the environment (docs/adr/0005). References to other flags and segments are keys;

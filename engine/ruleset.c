@@ -326,8 +326,8 @@ void ruleset_digest(const struct ruleset *ruleset, uint8_t ret[static FLAG_DIGES
 			char hex[2 * FLAG_DIGEST_BYTES + 1];
 			char line[16 + FLAG_KEY_MAX_BYTES + sizeof(hex)];
 			(void)sodium_bin2hex(hex, sizeof(hex), item->digest, sizeof(item->digest));
-			int length =
-			        snprintf(line, sizeof(line), "%s %s %s\n", kind_name(kind), item->key, hex);
+			size_t length = (size_t)snprintf(line, sizeof(line), "%s %s %s\n", kind_name(kind),
+			                                 item->key, hex);
 			(void)crypto_generichash_update(&state, (const unsigned char *)line, length);
 		}
 	}
