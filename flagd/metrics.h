@@ -49,7 +49,8 @@ enum metric {
 void metrics_begin(struct buf *out, enum metric metric);
 
 /*
- * One sample. @labels is an even, NULL-terminated list of name, value, … (NULL: none); values are escaped.
+ * One sample. @labels is an even, NULL-terminated list of name, value, … (NULL: none); values are UTF-8 and
+ * are escaped.
  * @suffix: "" or "_bucket", "_sum", "_count".
  */
 void metrics_sample(struct buf *out, enum metric metric, const char *suffix, const char *const *labels,
@@ -57,16 +58,17 @@ void metrics_sample(struct buf *out, enum metric metric, const char *suffix, con
 
 /* ---- Histograms of durations ---- */
 
-#define METRICS_BUCKETS 14 /* upper bounds 0.1 ms to 10 s, and +Inf */
+#define METRICS_BUCKETS 16 /* upper bounds 0.1 ms to 10 s, and +Inf */
 
 struct metrics_histogram {
 	_Atomic uint64_t buckets[METRICS_BUCKETS]; /* not cumulative */
 	_Atomic uint64_t sum_us;
 };
 
+/* Any thread; a negative time counts as 0. */
 void metrics_observe(struct metrics_histogram *histogram, int64_t us);
 
-/* _bucket, _sum and _count of the sum of @count histograms that lie @stride bytes apart. */
+/* _bucket, _sum and _count of the sum of @count histograms that lie @stride bytes apart; at most 6 labels. */
 void metrics_histogram_write(struct buf *out, enum metric metric, const char *const *labels,
                              const struct metrics_histogram *first, size_t count, size_t stride);
 
@@ -74,9 +76,15 @@ void metrics_histogram_write(struct buf *out, enum metric metric, const char *co
 
 struct metrics_http; /* routes × shards */
 
+/* NULL when out of memory. */
 struct metrics_http *metrics_http_new(size_t route_count, size_t shard_count);
-void metrics_http_free(struct metrics_http *http);
+void metrics_http_free(struct metrics_http *http); /* accepts NULL */
+
+/* @route: its index; route_count and above: no route matched (label "none"). Any thread. */
 void metrics_http_observe(struct metrics_http *http, size_t shard, size_t route, int http_status, int64_t us);
 
-/* Both HTTP metrics; series without a request are left out. */
+/* Both HTTP metrics; series without a request are left out. @route_names: route_count of them. */
 void metrics_http_write(struct metrics_http *http, const char *const *route_names, struct buf *out);
+
+/* docs/metrics.md */
+void metrics_markdown(struct buf *out);
