@@ -22,6 +22,9 @@ from tree import ROOT
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
 
+FINDING = re.compile(r"^(\S[^:]*):\d+:\d+: (?:warning|error|fatal error): ")
+NOISE = re.compile(r"^\d+ warnings? |^Suppressed \d+|^Use -header-filter|.* warnings being treated as errors$")
+
 # Analyzer warnings of gcc 12 that are off, each with why.
 GCC_OFF = []
 
@@ -76,6 +79,20 @@ def version_of(tool):
     return subprocess.run([tool, "--version"], capture_output=True, text=True, check=True).stdout
 
 
+def findings_of(output, folder):
+    """The tool's warnings and errors with their notes, without those that it places in a system header."""
+    findings, ours = [], False
+    for line in output.splitlines():
+        match = FINDING.match(line)
+        if match:
+            ours = (Path(folder) / match[1]).resolve().is_relative_to(ROOT)
+            if ours:
+                findings.append(line)
+        elif ours and not NOISE.match(line):
+            findings[-1] += "\n" + line
+    return findings
+
+
 def run_each(tool, build, forget):
     """Runs the tool over each changed file, two at a time; returns the number of files with findings."""
     cache_path = build / f"analyze-{tool}.json"
@@ -95,9 +112,10 @@ def run_each(tool, build, forget):
         else:
             command = clang_tidy_command(source, arguments, build)
         result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        noise = r"^\d+ warnings? generated\.$|^Suppressed \d+|^Use -header-filter|^\d+ warnings? treated as errors?$"
-        text = "\n".join(line for line in (result.stdout + result.stderr).splitlines() if not re.match(noise, line))
-        return source, result.returncode == 0, text
+        findings = findings_of(result.stdout + result.stderr, folder)
+        if result.returncode != 0 and not findings and "error: " not in result.stdout + result.stderr:
+            findings = [result.stdout + result.stderr]  # the tool itself failed
+        return source, not findings, "\n".join(findings)
 
     failures = 0
     with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:

@@ -12,6 +12,7 @@ import tree
 
 MAX_FILE_LINES = 600
 MAX_FUNCTION_LINES = 60
+MAX_INDENT = 4  # tabs: a function's body and three blocks in it; continued lines are aligned by blanks
 # Path → why it may be longer. Keep it tiny: a long file nearly always has a seam.
 LONG_FILES = {}
 LONG_FUNCTIONS = {}
@@ -19,6 +20,8 @@ LONG_FUNCTIONS = {}
 CODE = (".c", ".h", ".py", ".mjs", ".js", ".css", ".html", ".sql", ".sh")
 TEXT = CODE + (".md", ".yml", ".yaml", ".txt", "meson.build")
 LEFT_OVER = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
+# An analyzer is silenced for one named check, with a reason: NOLINT(check): reason.
+SILENCED = re.compile(r"NO" r"LINT(?!(NEXTLINE|BEGIN|END)?\([\w.,-]+\): \S)|cppcheck" r"-suppress (?!\w+ ; \S)")
 CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)")
 # A function's body opens and closes in column 0; its head is the unindented line before.
 HEAD = re.compile(r"^[A-Za-z_].*\(")
@@ -68,6 +71,11 @@ def file_problems(path, text):
         if len(lines) > MAX_FILE_LINES and path.as_posix() not in LONG_FILES:
             problems.append(f"{path}: {len(lines)} lines; split it at a seam (at most {MAX_FILE_LINES})")
     if path.suffix in {".c", ".h"}:
+        for number, line in enumerate(lines, 1):
+            if line.startswith("\t" * (MAX_INDENT + 1)):
+                problems.append(f"{path}:{number}: nested deeper than {MAX_INDENT - 1} blocks; give a part a name of its own")
+            if SILENCED.search(line):
+                problems.append(f"{path}:{number}: name the check that is silenced, and say why behind it")
         problems += function_problems(path, lines)
     return problems
 
@@ -99,6 +107,10 @@ def self_test():
         (1, "conflict.c", spdx + "<<<<<<< HEAD\n"),
         (1, "long.c", spdx + "int x;\n" * MAX_FILE_LINES),
         (1, "function.c", spdx + "static int f(int a,\n             int b)\n{\n" + body + "}\n"),
+        (1, "deep.c", spdx + "\t" * (MAX_INDENT + 1) + "step();\n"),
+        (1, "silenced.c", spdx + "// NO" + "LINT\n"),
+        (1, "unreasoned.c", spdx + "// NO" + "LINTNEXTLINE(bugprone-x)\n"),
+        (0, "reasoned.c", spdx + "// NO" + "LINTNEXTLINE(bugprone-x): the macro's argument is a type\n"),
         (1, "tabs.py", "# SPDX-License-Identifier: Apache-2.0\nif x:\n\ty()\n"),
     ]
     wrong = [name for count, name, text in texts if len(file_problems(Path(name), text)) != count]

@@ -37,7 +37,11 @@ export function atEnd(t, release) {
     t.after(async () => {
       const errors = [];
       while (stack.length > 0) {
-        await Promise.resolve(stack.pop()()).catch((error) => errors.push(error));
+        try {
+          await stack.pop()();
+        } catch (error) {
+          errors.push(error);
+        }
       }
       if (errors.length > 0) {
         throw errors[0];
@@ -50,7 +54,7 @@ export function atEnd(t, release) {
 /** An empty folder that is gone when the test `t` ends. */
 export function temporaryFolder(t) {
   const folder = mkdtempSync(path.join(tmpdir(), 'halyard-test-'));
-  atEnd(t, async () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+  atEnd(t, () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
   return folder;
 }
 
@@ -204,6 +208,6 @@ export class Flagd extends Program {
 export async function startFlagd(t, options = {}) {
   const data = options.data ?? temporaryFolder(t);
   const flagd = await Flagd.start({ ...options, data });
-  atEnd(t, async () => (flagd.hasEnded ? flagd.checkReports() : flagd.stop()));
+  atEnd(t, () => (flagd.hasEnded ? flagd.checkReports() : flagd.stop()));
   return flagd;
 }
