@@ -16,6 +16,7 @@
 	})
 
 /* Declares x_freep() for AUTO from x_free(). */
+// NOLINTBEGIN(bugprone-macro-parentheses): a type cannot stand in parentheses there
 #define DEFINE_FREEP(type, free_function)                   \
 	static inline void free_function##p(type **pointer) \
 	{                                                   \
@@ -23,3 +24,4 @@
 		*pointer = NULL;                            \
 	}                                                   \
 	_Static_assert(1, "")
+// NOLINTEND(bugprone-macro-parentheses)

@@ -391,6 +391,7 @@ static void path_build(struct path *path, struct json value)
 	}
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): written to through `path`
 void json_path(struct json value, char *out, size_t size)
 {
 	if (size > 0) {

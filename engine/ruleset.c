@@ -113,6 +113,7 @@ static uint32_t table_seek(const struct ruleset_table *table, uint32_t start, co
 static void table_append(struct ruleset_table *table, struct item *const *items, uint32_t count)
 {
 	if (count > 0) {
+		// NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a table without items has count 0
 		memcpy(&table->items[table->count], items, count * sizeof(*items));
 		table->count += count;
 	}
@@ -174,6 +175,7 @@ static enum status table_index(struct ruleset_table *table, struct error *err)
 static void table_hold(struct ruleset *ruleset, const struct ruleset_table *table)
 {
 	for (uint32_t i = 0; i < table->count; i++) {
+		// NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): table_append() filled `count` items
 		(void)item_ref(table->items[i]);
 		ruleset->text_bytes += table->items[i]->text_length;
 	}

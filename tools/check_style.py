@@ -21,7 +21,7 @@ CODE = (".c", ".h", ".py", ".mjs", ".js", ".css", ".html", ".sql", ".sh")
 TEXT = CODE + (".md", ".yml", ".yaml", ".txt", "meson.build")
 LEFT_OVER = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
 # An analyzer is silenced for one named check, with a reason: NOLINT(check): reason.
-SILENCED = re.compile(r"NO" r"LINT(?!(NEXTLINE|BEGIN|END)?\([\w.,-]+\): \S)|cppcheck" r"-suppress (?!\w+ ; \S)")
+SILENCED = re.compile(r"NO" r"LINT(?!END\(|(NEXTLINE|BEGIN)?\([\w.,-]+\): \S)|cppcheck" r"-suppress (?!\w+ ; \S)")
 CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)")
 # A function's body opens and closes in column 0; its head is the unindented line before.
 HEAD = re.compile(r"^[A-Za-z_].*\(")
