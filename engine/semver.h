@@ -2,14 +2,18 @@
 /*
  * Semantic versions by the precedence rules of semver.org 2.0.0, and ranges over them.
  *
- * Compared values may leave out minor and patch (`1`, `1.2`: zero) and start with `v`; build
- * metadata is ignored. Numbers of any length compare by value. Pure, no allocation, thread-safe.
+ * Versions may leave out minor and patch (`1`, `1.2`: zero; then there is no pre-release either) and
+ * start with `v`; build metadata is checked and ignored. As in the specification a number has no
+ * leading zeros. Major, minor and patch beyond 64 bits are not a version; numbers in a pre-release
+ * may have any length. Pure, no allocation, thread-safe.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define SEMVER_MAX_BYTES 256
 
 struct semver {
 	uint64_t major, minor, patch;
@@ -18,16 +22,18 @@ struct semver {
 	int parts; /* how many of major.minor.patch were written, 1 to 3 */
 };
 
-/* False when the text is not a version. */
+/* False when the text is not a version, or longer than SEMVER_MAX_BYTES. */
 bool semver_parse(const char *text, size_t length, struct semver *ret);
 
 /* <0, 0, >0 by precedence. */
 int semver_compare(const struct semver *a, const struct semver *b);
 
 /*
- * One range: `^1.2.3`, `~1.2`, `1.x`, `1.2.*`, `*`, a bare version (equality), or `=`, `>`, `>=`,
- * `<`, `<=` in front of one; caret, tilde and x as npm documents them. A pre-release matches only a
- * comparator that names a pre-release of the same major.minor.patch, or an equality.
+ * A range: one or more comparators with spaces between them, all of which must hold. A comparator is
+ * `^1.2.3`, `~1.2`, `1.x`, `1.2.*`, `*`, a version, or `=`, `>`, `>=`, `<`, `<=` in front of one, each
+ * as npm documents it: a bare `1.2` is `1.2.x`, `>1.2` is `>=1.3.0`. A pre-release matches only when a
+ * comparator names a pre-release of the same major.minor.patch. There is neither `||` nor ` - `: a
+ * condition takes several ranges.
  */
 struct semver_range {
 	struct semver low, high; /* low <= v < high; the flags say which ends count */
