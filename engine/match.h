@@ -21,11 +21,12 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "engine/context.h"
+#include "engine/match_number.h"
 #include "engine/string_set.h"
 
-#define MATCH_MAX_NEEDLES    1000 /* values of `contains` */
 #define MATCH_MAX_PATTERNS   16   /* values of `matches` */
-#define MATCH_MAX_TEXT_BYTES 1024 /* one value of `contains`, `starts_with` and `ends_with` */
+#define MATCH_MAX_TEXTS      1000 /* values of `contains`, `starts_with` and `ends_with` */
+#define MATCH_MAX_TEXT_BYTES 1024 /* of one of them */
 
 /*        name          constant       operand   text  what it says */
 #define MATCH_OPERATOR_TABLE(X)                                                                  \
@@ -66,14 +67,6 @@ enum match_operator {
 };
 
 const char *match_operator_name(enum match_operator op);
-
-struct match_number {
-	bool is_integer;
-	union {
-		int64_t integer;
-		double number; /* finite */
-	} value;
-};
 
 /* Values of eq, ne, in, not_in, any_of, all_of and none_of, apart by type. */
 struct match_values {

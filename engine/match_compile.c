@@ -63,13 +63,13 @@ static enum status operand_fail_type(struct json value, const struct condition *
 
 /* A string's bytes in the arena, of which there are 1 to @max_bytes. */
 static enum status operand_read_text(struct json value, const struct condition *condition, size_t max_bytes,
-                                     struct arena *arena, struct match_text *ret, struct error *err)
+                                     struct arena *arena, char **ret, size_t *ret_length, struct error *err)
 {
 	if (!json_is(value, JSON_STRING)) {
 		return operand_fail_type(value, condition, "a string", err);
 	}
 	size_t length = 0;
-	const char *text = json_string_dup(value, arena, &length);
+	char *text = json_string_dup(value, arena, &length);
 	if (text == NULL) {
 		return match_fail_memory(err);
 	}
@@ -78,7 +78,8 @@ static enum status operand_read_text(struct json value, const struct condition *
 		                 "A value of the operator `%s` has 1 to %zu bytes",
 		                 match_operator_name(condition->op), max_bytes);
 	}
-	*ret = (struct match_text){ .text = text, .length = length };
+	*ret = text;
+	*ret_length = length;
 	return STATUS_OK;
 }
 
@@ -143,14 +144,16 @@ static enum status read_strings(struct json operand, struct arena *arena, struct
 	uint32_t i = 0;
 	struct json value = JSON_NONE;
 	for (; operand_next(operand, &value); i++) {
-		const enum status status =
-		        operand_read_text(value, condition, MATCH_MAX_TEXT_BYTES, arena, &texts[i], err);
+		char *text = NULL;
+		const enum status status = operand_read_text(value, condition, MATCH_MAX_TEXT_BYTES, arena,
+		                                             &text, &texts[i].length, err);
 		if (status != STATUS_OK) {
 			return status;
 		}
 		if (condition->ignore_case) {
-			ascii_fold_copy((char *)texts[i].text, texts[i].text, texts[i].length);
+			ascii_fold_copy(text, text, texts[i].length);
 		}
+		texts[i].text = text;
 	}
 	condition->operand.texts = texts;
 	return STATUS_OK;
@@ -166,12 +169,12 @@ static enum status read_patterns(struct json operand, struct arena *arena, struc
 	condition->operand.patterns = patterns;
 	struct json value = JSON_NONE;
 	for (uint32_t i = 0; operand_next(operand, &value); i++) {
-		struct match_text text;
+		char *text = NULL;
+		size_t length = 0;
 		enum status status =
-		        operand_read_text(value, condition, PATTERN_MAX_BYTES, arena, &text, err);
+		        operand_read_text(value, condition, PATTERN_MAX_BYTES, arena, &text, &length, err);
 		if (status == STATUS_OK) {
-			status = pattern_new(text.text, text.length, condition->ignore_case, &patterns[i],
-			                     err);
+			status = pattern_new(text, length, condition->ignore_case, &patterns[i], err);
 			if (status == STATUS_INVALID) {
 				json_error_locate(err, value, NULL);
 			}
@@ -222,8 +225,10 @@ static enum status read_time(struct json operand, struct arena *arena, struct co
 static enum status read_semver(struct json operand, struct arena *arena, struct condition *condition,
                                struct error *err)
 {
-	struct match_text text;
-	const enum status status = operand_read_text(operand, condition, SEMVER_MAX_BYTES, arena, &text, err);
+	char *text = NULL;
+	size_t length = 0;
+	const enum status status =
+	        operand_read_text(operand, condition, SEMVER_MAX_BYTES, arena, &text, &length, err);
 	if (status != STATUS_OK) {
 		return status;
 	}
@@ -231,7 +236,7 @@ static enum status read_semver(struct json operand, struct arena *arena, struct 
 	if (version == NULL) {
 		return match_fail_memory(err);
 	}
-	if (!semver_parse(text.text, text.length, version)) {
+	if (!semver_parse(text, length, version)) {
 		return json_fail(err, STATUS_INVALID, operand,
 		                 "This is not a semantic version like \"1.2.3\" or \"1.2.3-rc.1\"");
 	}
@@ -248,13 +253,14 @@ static enum status read_ranges(struct json operand, struct arena *arena, struct 
 	}
 	struct json value = JSON_NONE;
 	for (uint32_t i = 0; operand_next(operand, &value); i++) {
-		struct match_text text;
+		char *text = NULL;
+		size_t length = 0;
 		const enum status status =
-		        operand_read_text(value, condition, SEMVER_MAX_BYTES, arena, &text, err);
+		        operand_read_text(value, condition, SEMVER_MAX_BYTES, arena, &text, &length, err);
 		if (status != STATUS_OK) {
 			return status;
 		}
-		if (!semver_range_parse(text.text, text.length, &ranges[i])) {
+		if (!semver_range_parse(text, length, &ranges[i])) {
 			return json_fail(err, STATUS_INVALID, value,
 			                 "This is not a range of versions like \"^1.2\", \"~1.2.3\", \"1.x\" "
 			                 "or \">=1.2.0 <2.0.0\"");
@@ -297,13 +303,14 @@ static enum status read_keys(struct json operand, struct arena *arena, struct co
 	}
 	struct json value = JSON_NONE;
 	for (uint32_t i = 0; operand_next(operand, &value); i++) {
-		struct match_text text;
+		char *text = NULL;
+		size_t length = 0;
 		const enum status status =
-		        operand_read_text(value, condition, FLAG_KEY_MAX_BYTES, arena, &text, err);
+		        operand_read_text(value, condition, FLAG_KEY_MAX_BYTES, arena, &text, &length, err);
 		if (status != STATUS_OK) {
 			return status;
 		}
-		keys[i] = text.text;
+		keys[i] = text;
 	}
 	condition->operand.keys = keys;
 	return STATUS_OK;
@@ -477,11 +484,12 @@ static enum status subject_read(const struct match_source *source, struct match_
 	if (json_is(source->flag, JSON_ABSENT)) {
 		return STATUS_OK;
 	}
-	struct match_text key;
+	char *key = NULL;
+	size_t length = 0;
 	const enum status status =
-	        operand_read_text(source->flag, condition, FLAG_KEY_MAX_BYTES, arena, &key, err);
+	        operand_read_text(source->flag, condition, FLAG_KEY_MAX_BYTES, arena, &key, &length, err);
 	if (status == STATUS_OK) {
-		condition->flag = key.text;
+		condition->flag = key;
 	}
 	return status;
 }
