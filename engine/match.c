@@ -161,7 +161,7 @@ static bool text_contains_folded(const struct condition *condition, const char *
 		if (text_contains(condition, folded, part)) {
 			return true;
 		}
-		if (part == length) {
+		if (part == length) { // cppcheck-suppress knownConditionTrueFalse ; it is when length fits
 			return false;
 		}
 		string += part - (MATCH_MAX_TEXT_BYTES - 1);

@@ -89,6 +89,7 @@ static unsigned edit_distance(const char *a, const char *b)
 	for (unsigned i = 1; i <= a_length; i++) {
 		now[0] = i;
 		for (unsigned j = 1; j <= b_length; j++) {
+			// NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): i <= strlen(a)
 			now[j] = min3(old[j] + 1, now[j - 1] + 1, old[j - 1] + (a[i - 1] != b[j - 1]));
 			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
 				now[j] = min3(now[j], older[j - 2] + 1, UINT32_MAX);

@@ -16,10 +16,10 @@
 #define KEY_BYTES   32
 #define LINE_LENGTH 44 /* base64 of KEY_BYTES, without the LF */
 
-_Static_assert(KEY_BYTES == SECRET_PEPPER_BYTES && KEY_BYTES == crypto_sign_SEEDBYTES &&
-                       KEY_BYTES == SECRET_SIGNING_PUBLIC_BYTES &&
-                       SECRET_SIGNING_SECRET_BYTES == crypto_sign_SECRETKEYBYTES,
-               "one file format fits all keys");
+_Static_assert(KEY_BYTES == SECRET_PEPPER_BYTES, "one file format fits all keys");
+_Static_assert(KEY_BYTES == SECRET_SIGNING_PUBLIC_BYTES, "one file format fits all keys");
+_Static_assert(KEY_BYTES == crypto_sign_SEEDBYTES, "the seed is what is stored");
+_Static_assert(SECRET_SIGNING_SECRET_BYTES == crypto_sign_SECRETKEYBYTES, "the key is libsodium's");
 
 static enum status path_join(char ret[static PATH_MAX], const char *dir, const char *name, struct error *err)
 {

@@ -6,7 +6,7 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$ROOT"
 
-# package=probe: a command on PATH, the NAME.pc of a library, or a file. A package is only looked for when
+# package=probe: a command on PATH, the NAME.pc of a library, or a file (a pattern). A package is only looked for when
 # its probe fails, so tools that were installed in another way (a newer node, say) are used as they are.
 BUILD_PACKAGES=(
 	gcc=gcc
@@ -39,7 +39,7 @@ TEST_PACKAGES=(
 )
 FUZZ_PACKAGES=(
 	clang=clang
-	libclang-rt-14-dev=/usr/lib/llvm-14/lib/clang
+	libclang-rt-14-dev=/usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a
 )
 
 die() {
@@ -60,7 +60,7 @@ as_root() {
 
 probe() {
 	case $1 in
-	/*) [ -e "$1" ] ;;
+	/*) compgen -G "$1" >/dev/null ;;
 	*.pc) command -v pkg-config >/dev/null && pkg-config --exists "${1%.pc}" ;;
 	*) command -v "$1" >/dev/null ;;
 	esac

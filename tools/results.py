@@ -51,7 +51,8 @@ def meson_test(entry):
         outcome.skipped = 1
     if entry["result"] not in {"OK", "SKIP"}:
         outcome.failed = max(outcome.failed, 1)
-        title = f"{entry['name']}: {entry['result']}, exit status {entry.get('returncode')}"
+        name = entry["name"].split(" / ")[-1]
+        title = f"{name}: {entry['result']}, exit status {entry.get('returncode')}"
         outcome.reports.append((title, output))
     return outcome
 
