@@ -85,11 +85,16 @@ void eval_flag(const struct ruleset *ruleset, const char *key, size_t key_length
  *	{"step":"enabled","result":true},
  *	{"step":"prerequisite","flag":…,"variant":…,"wanted":[…],"result":…},
  *	{"step":"target","index":0,"variant":…,"result":false},
- *	{"step":"rule","index":0,"name":…,"result":…,"conditions":[
- *		{"attribute":…,"op":…,"actual":…,"result":…}, …]},
- *	{"step":"split","bucket_by":…,"salt":…,"hash":…,"bucket":…,"total":…,"boundary":…,"variant":…},
+ *	{"step":"rule","index":0,"name":…,"conditions":[
+ *		{"op":…,"attribute":…,"actual":…,"negate"?:true,"result":…}, …],"result":…},
+ *	{"step":"split","bucket_by":…,"salt":…,"total":…,"value"?,"hash"?,"bucket"?,"boundary"?,"variant":…},
  *	{"step":"default","variant":…}]}
- * Conditions behind the first that fails are not evaluated and not listed.
+ * Conditions behind the first that fails are not evaluated and not listed. `actual` is null for an
+ * attribute that is missing; in_segment has `segments` instead, flag has `flag`, `wanted` and the
+ * variant as `actual`. `result` of a condition that ended in an error is null. A split without its
+ * attribute has no `value`, `hash`, `bucket` and `boundary`. Members may be added.
+ *
+ * Of the context only what the flag looks at is shown.
  */
 struct json_writer;
 void eval_explain(const struct ruleset *ruleset, const char *key, size_t key_length,
