@@ -157,17 +157,19 @@ bool json_names_check(const struct json_doc *doc, uint32_t object, uint32_t *ret
 	}
 	/* Names whose length, first and last byte give an unseen bit are new and need no comparison. */
 	uint64_t seen[4] = { 0 };
-	for (uint32_t i = object + 1; i < node->next; i = nodes[i + 1].next) {
-		if ((nodes[i].flags & JSON_FLAG_ESCAPED) != 0) {
+	const struct json_node *end = nodes + node->next;
+	for (const struct json_node *name = node + 1; name < end; name = nodes + name[1].next) {
+		if ((name->flags & JSON_FLAG_ESCAPED) != 0) {
 			return json_names_check_hashed(doc, object, ret_name);
 		}
-		const char *raw = doc->text + nodes[i].offset;
-		uint32_t mix = nodes[i].length << 16 | (uint32_t)(unsigned char)raw[1] << 8 |
-		               (unsigned char)raw[nodes[i].length - 2];
+		const char *raw = doc->text + name->offset;
+		uint32_t mix = name->length << 16 | (uint32_t)(unsigned char)raw[1] << 8 |
+		               (unsigned char)raw[name->length - 2];
 		uint32_t bit = mix * 0x9e3779b1u >> 24;
 		uint64_t mask = UINT64_C(1) << (bit & 63);
-		if ((seen[bit >> 6] & mask) != 0 && json_names_repeat(doc, object + 1, i)) {
-			*ret_name = i;
+		uint32_t index = (uint32_t)(name - nodes);
+		if ((seen[bit >> 6] & mask) != 0 && json_names_repeat(doc, object + 1, index)) {
+			*ret_name = index;
 			return true;
 		}
 		seen[bit >> 6] |= mask;

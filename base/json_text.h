@@ -10,6 +10,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "base/json.h"
 
 static inline bool json_is_plain(char c)
@@ -23,6 +27,20 @@ static inline const char *json_skip_plain(const char *p, const char *end)
 {
 	const uint64_t ones = UINT64_C(0x0101010101010101);
 	const uint64_t tops = UINT64_C(0x8080808080808080);
+#ifdef __SSE2__
+	while (end - p >= 16) {
+		/* Signed bytes: what is not ASCII is negative and thus below the space, too. */
+		__m128i block = _mm_loadu_si128((const __m128i *)p);
+		__m128i special = _mm_or_si128(_mm_cmplt_epi8(block, _mm_set1_epi8(0x20)),
+		                               _mm_or_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('"')),
+		                                            _mm_cmpeq_epi8(block, _mm_set1_epi8('\\'))));
+		unsigned bits = (unsigned)_mm_movemask_epi8(special);
+		if (bits != 0) {
+			return p + (unsigned)__builtin_ctz(bits);
+		}
+		p += 16;
+	}
+#endif
 	while (end - p >= 8) {
 		uint64_t word;
 		memcpy(&word, p, sizeof(word));

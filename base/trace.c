@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <sodium.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,23 +14,53 @@
 #define TRACE_FLAGS_AT   53
 #define TRACE_V00_LENGTH 55
 
+#define TRACE_POOL_BYTES (16 * TRACE_ID_SIZE)
+
+/*
+ * Random bytes ahead, per thread, because asking the kernel for each request's would cost more than
+ * reading its body. A fork makes the child's stale: the two must not name different things alike.
+ */
+static _Thread_local struct {
+	unsigned char bytes[TRACE_POOL_BYTES];
+	size_t left;
+	unsigned generation;
+} trace_pool;
+
 static pthread_once_t trace_once = PTHREAD_ONCE_INIT;
+static atomic_uint trace_generation = 1;
+
+static void trace_forked(void)
+{
+	(void)atomic_fetch_add_explicit(&trace_generation, 1, memory_order_relaxed);
+}
 
 static void trace_random_init(void)
 {
-	if (sodium_init() < 0) {
-		abort(); /* no source of randomness: nothing that needs one can work */
+	if (sodium_init() < 0 || pthread_atfork(NULL, NULL, trace_forked) != 0) {
+		abort(); /* no randomness or no memory at the start: nothing that needs them can work */
 	}
+}
+
+static const unsigned char *trace_random_take(size_t count)
+{
+	unsigned generation = atomic_load_explicit(&trace_generation, memory_order_relaxed);
+	if (trace_pool.left < count || trace_pool.generation != generation) {
+		(void)pthread_once(&trace_once, trace_random_init);
+		randombytes_buf(trace_pool.bytes, sizeof(trace_pool.bytes));
+		trace_pool.left = sizeof(trace_pool.bytes);
+		trace_pool.generation = generation;
+	}
+	trace_pool.left -= count;
+	return trace_pool.bytes + trace_pool.left;
 }
 
 /* @size - 1 random hex digits, not all zero. */
 static void trace_random(char *out, size_t size)
 {
-	unsigned char bytes[TRACE_ID_SIZE / 2];
 	size_t count = size / 2;
-	(void)pthread_once(&trace_once, trace_random_init);
+	const unsigned char *bytes;
 	do {
-		randombytes_buf(bytes, count);
+		bytes = trace_random_take(count);
 	} while (sodium_is_zero(bytes, count));
 	(void)sodium_bin2hex(out, size, bytes, count);
 }
