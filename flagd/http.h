@@ -13,8 +13,8 @@
  * while the connection is suspended. An absolute deadline per request and for idle connections; slow
  * senders and readers are cut. Answers carry the security headers, `traceparent` and `X-Request-Id`.
  *
- * Threads: http_server_open/close from one thread. http_wake() and http_request_finish() from any.
- * Everything else on the thread that runs the handler.
+ * Threads: http_server_open/close from one thread; http_wake() from any, but not once http_server_close()
+ * was called; http_request_run() from the worker; everything else on the thread that runs the handler.
  */
 #pragma once
 
@@ -92,7 +92,7 @@ struct http_request {
 	int64_t started_ms;  /* monotonic, when the headers were complete */
 	struct arena *arena; /* scratch, gone after the answer was sent; 1 MiB at most */
 	void *app;           /* http_options.app */
-	void *loop;          /* what app_loop_new() gave for the thread that received it */
+	void *loop;          /* what app_loop_new() gave for this thread; NULL on the worker */
 	void *principal;     /* set by `authorise`, lives in the arena */
 };
 
@@ -114,7 +114,8 @@ MUST_CHECK enum status http_query_check(struct http_request *request, const char
 /*
  * A stream of events. next() is called on the loop's thread when the connection can take more; it
  * stores a referenced blob, or NULL when there is nothing now (then it is called again after
- * http_wake()); false ends the stream. The server adds `: hb` comments and cuts slow readers.
+ * http_wake()); false ends the stream. The server adds `: hb` comments and cuts slow readers. The
+ * request is gone once the handler has returned: what the stream needs of it has to be copied.
  */
 struct http_stream_ops {
 	bool (*next)(void *state, void *loop, struct http_blob **ret_blob);
@@ -168,7 +169,7 @@ struct http_options {
 	size_t route_count;
 	void *app;
 
-	void *(*app_loop_new)(void *app); /* per loop thread, before it starts */
+	void *(*app_loop_new)(void *app); /* per loop thread, before it starts; NULL: out of memory */
 	void (*app_loop_free)(void *app, void *loop);
 
 	/*
@@ -180,7 +181,10 @@ struct http_options {
 	/* Hands a request to the worker thread, which calls http_request_run(). False: queue full (503). */
 	bool (*defer)(void *app, struct http_request *request);
 
-	/* After each answer: the matched route or NULL, HTTP status, time since started_ms in µs. */
+	/*
+	 * As each answer is given to the socket: the matched route or NULL, HTTP status, time since
+	 * started_ms in µs. On the loop's thread. For a stream: when it begins.
+	 */
 	void (*observe)(void *app, void *loop, const struct http_route *route, int status, int64_t us);
 };
 
