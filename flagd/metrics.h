@@ -21,18 +21,18 @@
 	X(HTTP_CONNECTIONS,        "halyard_http_connections",                 "gauge",     "Open connections") \
 	X(HTTP_REJECTED,           "halyard_http_rejected_total",              "counter",   "Requests and connections refused before a route, by reason") \
 	X(STREAMS,                 "halyard_streams",                          "gauge",     "Open event streams") \
-	X(EVALUATIONS,             "halyard_evaluations_total",                "counter",   "Evaluations served by this daemon, by environment and reason") \
+	X(EVALUATIONS,             "halyard_evaluations_total",                "counter",   "Evaluations served by this daemon, by reason") \
 	X(REVISION,                "halyard_environment_revision",             "gauge",     "Newest published revision, by environment") \
 	X(FLAGS,                   "halyard_environment_flags",                "gauge",     "Flags, by environment") \
 	X(FLAG_PROBLEMS,           "halyard_environment_flag_problems",        "gauge",     "Flags and segments that do not work, by environment") \
 	X(EPOCH,                   "halyard_epoch",                            "gauge",     "Epoch of the store; rises on restore") \
-	X(CHANGES,                 "halyard_changes_total",                    "counter",   "Attempted changes, by action and outcome") \
+	X(CHANGES,                 "halyard_changes_total",                    "counter",   "Attempted changes, by outcome") \
 	X(COMMIT_DURATION,         "halyard_store_commit_duration_seconds",    "histogram", "Time of a durable commit") \
 	X(STORE_WRITABLE,          "halyard_store_writable",                   "gauge",     "1 while changes are accepted") \
 	X(STORE_WAL_BYTES,         "halyard_store_wal_bytes",                  "gauge",     "Size of the write-ahead log") \
 	X(STORE_BYTES,             "halyard_store_database_bytes",             "gauge",     "Size of the database") \
 	X(JOURNAL_ENTRIES,         "halyard_journal_entries",                  "gauge",     "Entries of the journal") \
-	X(AUTH_FAILURES,           "halyard_auth_failures_total",              "counter",   "Requests without a valid token, by reason") \
+	X(AUTH_FAILURES,           "halyard_auth_failures_total",              "counter",   "Requests refused for want of a valid token") \
 	X(CLIENT_EVALUATIONS,      "halyard_client_evaluations_total",         "counter",   "Evaluations that clients report, by environment, flag and variant (bounded)") \
 	X(CLIENT_UNKNOWN,          "halyard_client_unknown_flags_total",       "counter",   "Evaluations of flags that do not exist, by environment") \
 	X(CLIENT_REVISION_LAG,     "halyard_client_revision_lag",              "gauge",     "Revisions that the slowest client heard of in the last minute is behind, by environment")

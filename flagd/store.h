@@ -109,8 +109,11 @@ void store_journal_hash(const uint8_t previous[static STORE_HASH_BYTES], const c
 /* False stops the walk. */
 typedef bool store_entry_visitor(void *user, const struct store_entry *entry);
 
+/* For a filter: a flag's definition and its settings. */
+#define STORE_FLAG_AND_SETTING (-2)
+
 struct store_filter {
-	int table;               /* enum store_table, or -1: any */
+	int table;               /* enum store_table, STORE_FLAG_AND_SETTING, or -1: any */
 	const char *key;         /* NULL: any */
 	const char *environment; /* NULL: any */
 	uint64_t before_seq;     /* only older ones; 0: from the newest */

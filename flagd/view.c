@@ -134,9 +134,18 @@ const struct view_token *view_token_find(const struct view *view, const uint8_t 
 
 const struct view_token *view_token_find_id(const struct view *view, const char *id)
 {
-	for (size_t i = 0; i < view->tokens->count; i++) {
-		if (strcmp(view->tokens->tokens[i].id, id) == 0) {
-			return &view->tokens->tokens[i];
+	size_t low = 0;
+	size_t high = view->tokens->count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = strcmp(view->tokens->tokens[middle].id, id);
+		if (order == 0) {
+			return &view->tokens->tokens[middle];
+		}
+		if (order < 0) {
+			low = middle + 1;
+		} else {
+			high = middle;
 		}
 	}
 	return NULL;

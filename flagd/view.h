@@ -26,7 +26,7 @@ struct view_token {
 
 struct token_table;
 
-/* Copies @tokens. NULL when out of memory. */
+/* Copies @tokens, which are sorted by id. NULL when out of memory. */
 struct token_table *token_table_new(const struct view_token *tokens, size_t count);
 void token_table_unref(struct token_table *table); /* accepts NULL */
 
