@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prints a page of docs/ that is made from a table in the source: print_docs config|metrics. */
+/* Prints a page of docs/ that is made from a table in the source: print_docs config|metrics|operators. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "flagd/config.h"
 #include "flagd/metrics.h"
+#include "tools/operators_page.h"
 
 static const struct {
 	const char *name;
@@ -14,6 +15,7 @@ static const struct {
 } pages[] = {
 	{ "config", config_markdown },
 	{ "metrics", metrics_markdown },
+	{ "operators", operators_markdown },
 };
 
 int main(int argc, char **argv)
@@ -26,7 +28,7 @@ int main(int argc, char **argv)
 		}
 	}
 	if (out.length == 0 || out.failed) {
-		(void)fprintf(stderr, "Usage: print_docs config|metrics\n");
+		(void)fprintf(stderr, "Usage: print_docs config|metrics|operators\n");
 		return EXIT_FAILURE;
 	}
 	const size_t written = fwrite(out.data, 1, out.length, stdout);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Reads a file of tests/vectors/ for a unit test. Include behind <cmocka.h>: every failure fails the
- * test that runs.
- */
+/* Reads a file of tests/vectors/ for a unit test; every failure fails the test that runs. */
 #pragma once
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "base/file.h"
 #include "base/json.h"
