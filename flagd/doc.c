@@ -557,11 +557,6 @@ enum status doc_segment(struct json body, struct buf *out, struct error *err)
 
 /* ---- Composing ---- */
 
-static void put_version(struct json_writer *w, uint64_t version)
-{
-	json_put_key_uint64_string(w, "version", version);
-}
-
 static void put_list_if_any(struct json_writer *w, const char *key, struct json list)
 {
 	if (json_count(list) > 0) {
@@ -577,7 +572,7 @@ void doc_compose_flag(const char *key, struct json flag, struct json setting, ui
 	json_begin_object(&w);
 	json_put_key_string(&w, "key", key);
 	json_put_key_value(&w, "type", json_get(flag, "type"));
-	put_version(&w, version);
+	json_put_key_uint64_string(&w, "version", version);
 	json_put_key_value(&w, "variants", json_get(flag, "variants"));
 	json_put_key_value(&w, "enabled", json_get(setting, "enabled"));
 	json_put_key_value(&w, "off_variant", json_get(setting, "off_variant"));
@@ -594,7 +589,7 @@ void doc_compose_segment(const char *key, struct json segment, uint64_t version,
 	json_writer_init(&w, out);
 	json_begin_object(&w);
 	json_put_key_string(&w, "key", key);
-	put_version(&w, version);
+	json_put_key_uint64_string(&w, "version", version);
 	json_put_key_value(&w, "included", json_get(segment, "included"));
 	json_put_key_value(&w, "excluded", json_get(segment, "excluded"));
 	json_put_key_value(&w, "if", json_get(segment, "if"));
