@@ -57,37 +57,38 @@ static inline uint32_t murmur3_load(const void *bytes)
 	return le32toh(block);
 }
 
-/* The last @length % 4 bytes, the first of them lowest; nothing outside the key is read. */
-static inline uint64_t murmur3_load_rest(const char *key, size_t length)
+/* bucket_hash() of a key that is shorter than a block. */
+static inline uint32_t bucket_hash_short(const struct bucket_prefix *prefix, const char *key, size_t length)
 {
-	if (length >= 4) {
-		return (uint64_t)murmur3_load(key + length - 4) >> (32 - 8 * (length % 4));
-	}
-	uint64_t rest = 0;
+	uint64_t rest = murmur3_load(prefix->tail);
+	size_t rest_length = prefix->length % 4;
 	for (size_t i = 0; i < length; i++) {
-		rest |= (uint64_t)(uint8_t)key[i] << (8 * i);
+		rest |= (uint64_t)(uint8_t)key[i] << (8 * rest_length++);
 	}
-	return rest;
+	uint32_t hash = prefix->hash;
+	if (rest_length >= 4) {
+		hash = murmur3_mix(hash, (uint32_t)rest);
+		rest >>= 32;
+	}
+	return murmur3_finish(hash ^ murmur3_scramble((uint32_t)rest), prefix->length + (uint32_t)length);
 }
 
 /* murmur3_x86_32(salt ‖ key, 0) */
 static inline uint32_t bucket_hash(const struct bucket_prefix *prefix, const char *key, size_t length)
 {
-	/* The salt's tail shifts the blocks against the key: `pending` holds the bytes not mixed yet. */
-	const uint32_t shift = 8 * (prefix->length % 4);
-	uint64_t pending = murmur3_load(prefix->tail);
-	uint32_t hash = prefix->hash;
-	for (size_t i = 0; i < length / 4; i++) {
-		pending |= (uint64_t)murmur3_load(key + 4 * i) << shift;
-		hash = murmur3_mix(hash, (uint32_t)pending);
-		pending >>= 32;
+	if (length < 4) {
+		return bucket_hash_short(prefix, key, length);
 	}
-	pending |= murmur3_load_rest(key, length) << shift;
-	if (prefix->length % 4 + length % 4 >= 4) {
-		hash = murmur3_mix(hash, (uint32_t)pending);
-		pending >>= 32;
+	/* The first block is the salt's tail and what it lacks of the key; the others lie in the key. */
+	const size_t tail = prefix->length % 4;
+	uint32_t hash =
+	        murmur3_mix(prefix->hash, murmur3_load(prefix->tail) | murmur3_load(key) << (8 * tail));
+	size_t at = 4 - tail;
+	for (; at + 4 <= length; at += 4) {
+		hash = murmur3_mix(hash, murmur3_load(key + at));
 	}
-	return murmur3_finish(hash ^ murmur3_scramble((uint32_t)pending), prefix->length + (uint32_t)length);
+	const uint64_t rest = (uint64_t)murmur3_load(key + length - 4) >> (32 - 8 * (length - at));
+	return murmur3_finish(hash ^ murmur3_scramble((uint32_t)rest), prefix->length + (uint32_t)length);
 }
 
 /* In [0, total_weight). */
