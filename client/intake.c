@@ -146,16 +146,16 @@ static enum status order_check(const struct intake *intake, const struct intake_
 	return STATUS_OK;
 }
 
-/* Whatever bundle_open() let through is signed: its key and its number count from now on. */
-static void intake_remember(struct intake *intake, const struct manifest *manifest, const uint8_t *key)
+void intake_require(struct intake *intake, uint64_t epoch, uint64_t revision,
+                    const uint8_t key[static BUNDLE_PUBLIC_KEY_BYTES])
 {
 	if (!intake->has_key) {
 		memcpy(intake->key, key, sizeof(intake->key));
 		intake->has_key = true;
 	}
-	if (order(manifest->epoch, manifest->revision, intake->epoch, intake->revision) > 0) {
-		intake->epoch = manifest->epoch;
-		intake->revision = manifest->revision;
+	if (order(epoch, revision, intake->epoch, intake->revision) > 0) {
+		intake->epoch = epoch;
+		intake->revision = revision;
 	}
 }
 
@@ -183,7 +183,7 @@ enum status intake_accept(struct intake *intake, const struct intake_offer *offe
 		status = snapshot_new(&bundle, offer->text, ruleset, offer->source, ret, err);
 	}
 	if (status == STATUS_OK) {
-		intake_remember(intake, &bundle.manifest, key);
+		intake_require(intake, bundle.manifest.epoch, bundle.manifest.revision, key);
 	}
 	return status;
 }

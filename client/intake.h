@@ -35,6 +35,10 @@ bool intake_key_parse(const char *text, size_t length, uint8_t ret[static BUNDLE
 MUST_CHECK enum status intake_keys_read(struct intake *intake, const char *text, size_t length,
                                         struct error *err);
 
+/* From now on nothing lower is accepted, and only what this key signed: what the cache remembers. */
+void intake_require(struct intake *intake, uint64_t epoch, uint64_t revision,
+                    const uint8_t key[static BUNDLE_PUBLIC_KEY_BYTES]);
+
 enum intake_kind { INTAKE_SNAPSHOT, INTAKE_DELTA };
 
 struct intake_offer {

@@ -27,7 +27,7 @@
 
 struct snapshot {
 	struct ruleset *ruleset;
-	struct manifest manifest;
+	struct manifest manifest; /* its digest is the ruleset's */
 	enum halyard_source source;
 	char *head; /* the bundle's first two lines, exact bytes */
 	size_t head_length;
@@ -45,7 +45,7 @@ void snapshot_free(struct snapshot *snapshot); /* accepts NULL */
 
 struct snapshot_store {
 	_Atomic(const struct snapshot *) current; /* NULL until the first */
-	pthread_mutex_t lock;                     /* guards what follows */
+	_Alignas(64) pthread_mutex_t lock;        /* guards what follows; not on the readers' line */
 	struct snapshot *retired;
 	size_t retired_count;
 };

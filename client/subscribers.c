@@ -59,7 +59,8 @@ void subscribers_remove(struct subscribers *subscribers, uint64_t id)
 		removed = *link;
 		*link = removed->next;
 	}
-	while (id != 0 && subscribers->running_id == id && !pthread_equal(subscribers->runner, pthread_self())) {
+	while (id != 0 && subscribers->running_id == id &&
+	       !pthread_equal(subscribers->runner, pthread_self())) {
 		pthread_cond_wait(&subscribers->returned, &subscribers->lock);
 	}
 	pthread_mutex_unlock(&subscribers->lock);
