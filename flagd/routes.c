@@ -159,7 +159,7 @@ static const struct http_route routes[] = {
 	{ HTTP_GET, "/ofrep/v1/stream", "ofrep_stream", HTTP_ON_LOOP, ACCESS_TICKET, 0,
 	  HTTP_ROUTE_CORS | HTTP_ROUTE_OFREP | HTTP_ROUTE_STREAM, ofrep_stream,
 	  "Notices that flags changed (OFREP event stream); the ticket comes with a bulk evaluation.",
-	  DOC(.tag = "OFREP", .query = { "Ticket" }, .success = 200, .response = "Text", .content_type = "text/event-stream",
+	  DOC(.tag = "OFREP", .security = "Ticket", .success = 200, .response = "Text", .content_type = "text/event-stream",
 	      .errors = "400") },
 };
 
