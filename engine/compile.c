@@ -16,7 +16,7 @@
 
 #define VERSION_MAX_DIGITS 20
 
-/* Front of every item's arena; the item comes first, so that one can be had from the other. */
+/* Front of every item, so that its arena can be had from it. */
 struct item_owner {
 	struct arena arena;
 	max_align_t item[];
@@ -80,22 +80,32 @@ enum status compile_version(struct compiler *compiler, struct error *err)
 	return COMPILER_ALLOCATED(compiler->item->version, err);
 }
 
-static enum status compile_key(struct compiler *compiler, struct error *err)
+/* Reads the document's key into @ret. */
+static enum status key_read(struct json document, char ret[static FLAG_KEY_MAX_BYTES + 1], size_t *ret_length,
+                            struct error *err)
 {
-	struct item *item = compiler->item;
-	struct json key = json_get(compiler->document, "key");
-	char text[FLAG_KEY_MAX_BYTES + 1];
-	size_t length = json_is(key, JSON_STRING) ? json_string_copy(key, text, sizeof(text)) : 0;
-	if (length == 0 || length >= sizeof(text) || !flag_key_is_valid(text, length)) {
-		return json_fail_member(err, STATUS_INVALID, compiler->document, "key",
+	struct json key = json_get(document, "key");
+	size_t length = json_is(key, JSON_STRING) ? json_string_copy(key, ret, FLAG_KEY_MAX_BYTES + 1) : 0;
+	if (length == 0 || length > FLAG_KEY_MAX_BYTES || !flag_key_is_valid(ret, length)) {
+		return json_fail_member(err, STATUS_INVALID, document, "key",
 		                        "The key must be 1 to %d of the characters A-Z a-z 0-9 . _ -, "
 		                        "the first a letter or digit",
 		                        FLAG_KEY_MAX_BYTES);
 	}
-	item->key = arena_copy_string(&compiler->arena, text, length);
-	item->key_length = (uint32_t)length;
-	item->hash = item_hash(text, length);
-	return COMPILER_ALLOCATED(item->key, err);
+	*ret_length = length;
+	return STATUS_OK;
+}
+
+static enum status document_check(struct json document, const char *source, size_t length, struct error *err)
+{
+	if (length > FLAG_MAX_TEXT_BYTES) {
+		return json_fail(err, STATUS_TOO_LARGE, document, "The document is longer than %d bytes",
+		                 FLAG_MAX_TEXT_BYTES);
+	}
+	if (memchr(source, '\n', length) != NULL || memchr(source, '\r', length) != NULL) {
+		return json_fail(err, STATUS_INVALID, document, "The document must stand on one line");
+	}
+	return STATUS_OK;
 }
 
 enum status compiler_init(struct compiler *compiler, struct json document, enum item_kind kind, size_t size,
@@ -108,32 +118,33 @@ enum status compiler_init(struct compiler *compiler, struct json document, enum 
 		return json_fail(err, STATUS_INVALID, document, "The document must be an object, not %s",
 		                 json_type_name(json_type(document)));
 	}
+	char key[FLAG_KEY_MAX_BYTES + 1];
+	size_t key_length = 0;
 	compiler->source = json_raw(document, &compiler->length);
-	if (compiler->length > FLAG_MAX_TEXT_BYTES) {
-		return json_fail(err, STATUS_TOO_LARGE, document, "The document is longer than %d bytes",
-		                 FLAG_MAX_TEXT_BYTES);
-	}
-	if (memchr(compiler->source, '\n', compiler->length) != NULL ||
-	    memchr(compiler->source, '\r', compiler->length) != NULL) {
-		return json_fail(err, STATUS_INVALID, document, "The document must stand on one line");
-	}
+	TRY(document_check(document, compiler->source, compiler->length, err));
+	TRY(key_read(document, key, &key_length, err));
 	arena_init(&compiler->arena, ITEM_MAX_BYTES);
-	struct item_owner *owner = arena_alloc(&compiler->arena, sizeof(*owner) + size);
-	if (owner == NULL) {
+	/* The text comes first, so that what is compiled stands together behind it. */
+	compiler->copy = arena_copy_string(&compiler->arena, compiler->source, compiler->length);
+	struct item_owner *owner = arena_alloc(&compiler->arena, sizeof(*owner) + size + key_length + 1);
+	if (compiler->copy == NULL || owner == NULL) {
 		return error_fail(err, STATUS_NO_MEMORY, "Out of memory");
 	}
 	struct item *item = (struct item *)owner->item;
-	compiler->item = item;
+	char *own_key = (char *)item + size;
+	memcpy(own_key, key, key_length + 1);
+	*item = (struct item){ .key = own_key,
+		               .key_length = (uint32_t)key_length,
+		               .kind = kind,
+		               .hash = item_hash(key, key_length),
+		               .text = compiler->copy,
+		               .text_length = (uint32_t)compiler->length,
+		               .version = "" };
 	atomic_init(&item->refs, 1);
-	item->kind = kind;
-	item->version = "";
-	TRY(compile_key(compiler, err));
-	item->text = arena_copy_string(&compiler->arena, compiler->source, compiler->length);
-	item->text_length = (uint32_t)compiler->length;
-	compiler->copy = item->text;
 	(void)crypto_generichash(item->digest, sizeof(item->digest), (const unsigned char *)compiler->source,
 	                         compiler->length, NULL, 0);
-	return COMPILER_ALLOCATED(item->text, err);
+	compiler->item = item;
+	return STATUS_OK;
 }
 
 void compiler_deinit(struct compiler *compiler)

@@ -27,7 +27,7 @@ struct compiler {
 /* XXH3-64 of a key: what rulesets index by. */
 uint64_t item_hash(const char *key, size_t length);
 
-/* Makes room for an item of @size bytes and copies the document's text and key behind it. */
+/* Makes an item of @size bytes with its key behind it, and copies the document's text. */
 MUST_CHECK enum status compiler_init(struct compiler *compiler, struct json document, enum item_kind kind,
                                      size_t size, struct error *err);
 void compiler_deinit(struct compiler *compiler); /* the item was not handed over */

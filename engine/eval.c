@@ -32,18 +32,30 @@ const char *eval_error_name(enum eval_error error)
 
 /* ---- Attributes ---- */
 
-static const struct context_attribute *attribute_find(const struct context *context, const char *name)
+/* strcmp() without a call: most names differ within a few bytes. */
+static bool name_equals(const char *a, const char *b)
 {
-	for (size_t i = 0; i < context->attribute_count; i++) {
-		const char *candidate = context->attributes[i].name;
-		if (candidate[0] == name[0] && strcmp(candidate, name) == 0) {
-			return &context->attributes[i];
+	while (*a == *b) {
+		if (*a == '\0') {
+			return true;
 		}
+		a++;
+		b++;
 	}
-	return NULL;
+	return false;
 }
 
-struct eval_slot eval_slot_fill(struct eval_scope *scope, uint32_t index)
+static const struct context_attribute *attribute_find(const struct context *context, const char *name)
+{
+	const struct context_attribute *attribute = context->attributes;
+	const struct context_attribute *end = attribute + context->attribute_count;
+	while (attribute < end && !name_equals(attribute->name, name)) {
+		attribute++;
+	}
+	return attribute < end ? attribute : NULL;
+}
+
+void eval_slot_fill(struct eval_scope *scope, uint32_t index)
 {
 	const struct context_attribute *attribute = NULL;
 	if (index == scope->key_attribute && scope->context->targeting_key != NULL) {
@@ -54,48 +66,63 @@ struct eval_slot eval_slot_fill(struct eval_scope *scope, uint32_t index)
 	} else {
 		attribute = attribute_find(scope->context, scope->names[index]);
 	}
-	bool is_string = attribute != NULL && attribute->type == CONTEXT_STRING;
-	struct eval_slot slot = {
-		.attribute = attribute != NULL && attribute->type != CONTEXT_NULL ? attribute : NULL,
-		.length = is_string ? strlen(attribute->value.string) : 0,
-	};
-	scope->slots[index] = slot;
 	scope->resolved |= UINT64_C(1) << index;
-	return slot;
+	struct eval_slot slot = { 0 };
+	uint64_t mask = 0;
+	if (attribute != NULL && attribute->type == CONTEXT_STRING) {
+		slot = (struct eval_slot){ attribute, strlen(attribute->value.string) };
+		mask = rule_guard_string(attribute->value.string, slot.length);
+	} else if (attribute != NULL && attribute->type != CONTEXT_NULL) {
+		slot.attribute = attribute;
+		mask = RULE_GUARD_ALL;
+	}
+	scope->slots[index] = slot;
+	scope->masks[index] = mask;
 }
 
-void eval_bucket_text(const struct context *context, const struct flag *flag, const struct serve *serve,
-                      char text[static EVAL_TEXT_SIZE], struct eval_bucket *bucket)
+void eval_bucket_attribute(const struct context *context, const struct flag *flag, const struct serve *serve,
+                           char text[static EVAL_TEXT_SIZE], struct eval_bucket *ret)
 {
 	_Static_assert(EVAL_TEXT_SIZE >= NUMBER_TEXT_SIZE, "every number fits");
 	const struct context_attribute *attribute =
 	        attribute_find(context, flag->attributes[serve->bucket_by]);
-	bucket->text = text;
-	bucket->is_missing = false;
 	switch (attribute != NULL ? attribute->type : CONTEXT_NULL) {
 	case CONTEXT_STRING:
-		bucket->text = attribute->value.string;
-		bucket->length = strlen(bucket->text);
+		eval_bucket_fill(serve, attribute->value.string, strlen(attribute->value.string), ret);
 		return;
-	case CONTEXT_INTEGER:
-		bucket->length =
-		        (size_t)snprintf(text, EVAL_TEXT_SIZE, "%lld", (long long)attribute->value.integer);
+	case CONTEXT_INTEGER: {
+		int length = snprintf(text, EVAL_TEXT_SIZE, "%lld", (long long)attribute->value.integer);
+		eval_bucket_fill(serve, text, (size_t)length, ret);
 		return;
+	}
 	case CONTEXT_NUMBER:
-		bucket->is_missing = !isfinite(attribute->value.number);
-		bucket->length = bucket->is_missing ? 0 : number_format(attribute->value.number, text);
-		return;
+		if (isfinite(attribute->value.number)) {
+			eval_bucket_fill(serve, text, number_format(attribute->value.number, text), ret);
+			return;
+		}
+		break;
 	case CONTEXT_BOOLEAN:
-		bucket->text = attribute->value.boolean ? "true" : "false";
-		bucket->length = strlen(bucket->text);
+		if (attribute->value.boolean) {
+			eval_bucket_fill(serve, "true", strlen("true"), ret);
+		} else {
+			eval_bucket_fill(serve, "false", strlen("false"), ret);
+		}
 		return;
 	case CONTEXT_ARRAY:
 	case CONTEXT_OBJECT:
 	case CONTEXT_NULL:
 		break;
 	}
-	bucket->is_missing = true;
-	bucket->length = 0;
+	ret->is_missing = true;
+}
+
+uint32_t eval_serve_attribute(const struct context *context, const struct flag *flag,
+                              const struct serve *serve, struct eval_result *ret)
+{
+	char text[EVAL_TEXT_SIZE];
+	struct eval_bucket bucket;
+	eval_bucket_attribute(context, flag, serve, text, &bucket);
+	return eval_split_serve(flag, serve, &bucket, ret);
 }
 
 /* ---- Other flags and segments ---- */
@@ -191,7 +218,7 @@ void eval_flag(const struct ruleset *ruleset, const char *key, size_t key_length
                const struct context *context, struct eval_result *ret)
 {
 	const struct ruleset_table *table = &ruleset->tables[ITEM_FLAG];
-	const struct ruleset_slot *slot = ruleset_table_find(table, key, key_length);
+	const struct ruleset_slot *slot = ruleset_find(ruleset, ITEM_FLAG, key, key_length);
 	if (__builtin_expect(slot == NULL, 0)) {
 		eval_result_error(NULL, EVAL_ERROR_FLAG_NOT_FOUND, "There is no flag of this key", ret);
 		return;

@@ -205,10 +205,7 @@ static void step_split(void *user, const struct serve *serve, const struct eval_
 	json_put_key_string(w, "salt", serve->salt_text);
 	json_put_key_int64(w, "total", serve->total_weight);
 	if (!bucket->is_missing) {
-		uint32_t part = 0;
-		while (serve->parts[part].end <= bucket->bucket) {
-			part++;
-		}
+		uint32_t part = eval_split_part(serve, bucket->bucket);
 		json_put_key(w, "value");
 		put_text(w, bucket->text, bucket->length);
 		json_put_key_int64(w, "hash", bucket->hash);
@@ -264,7 +261,9 @@ void eval_explain(const struct ruleset *ruleset, const char *key, size_t key_len
 			                     .context = context,
 			                     .flag = flag,
 			                     .names = flag->attributes };
+		char text[EVAL_TEXT_SIZE];
 		const struct eval_steps steps = { .user = &recorder,
+			                          .text = text,
 			                          .enabled = step_enabled,
 			                          .prerequisite = step_prerequisite,
 			                          .target = step_target,

@@ -11,6 +11,7 @@
 
 #include "engine/eval.h"
 #include "engine/match.h"
+#include "engine/rule_guard.h"
 #include "engine/ruleset_inline.h"
 #include "engine/string_set.h"
 
@@ -30,10 +31,11 @@ struct eval_scope {
 	const char *const *names;
 	uint32_t key_attribute;
 	unsigned depth;
-	uint64_t resolved;            /* bit per slot that is filled; the others are not initialised */
-	enum eval_error error;        /* of the condition that ended with MATCH_EXCEEDED */
-	const char *cause;            /* … */
-	struct context_attribute key; /* the targeting key as an attribute */
+	uint64_t resolved;                   /* bit per slot that is filled; the others are not initialised */
+	enum eval_error error;               /* of the condition that ended with MATCH_EXCEEDED */
+	const char *cause;                   /* … */
+	struct context_attribute key;        /* the targeting key as an attribute */
+	uint64_t masks[FLAG_MAX_ATTRIBUTES]; /* of the slots, for the guards of rules */
 	struct eval_slot slots[FLAG_MAX_ATTRIBUTES];
 };
 
@@ -51,6 +53,7 @@ struct eval_bucket {
 /* Where explain looks in. Each is called when the step is over. */
 struct eval_steps {
 	void *user;
+	char *text; /* EVAL_TEXT_SIZE bytes for a number that a split goes by */
 	void (*enabled)(void *user, bool is_enabled);
 	void (*prerequisite)(void *user, const struct prerequisite *prerequisite,
 	                     const struct eval_result *result, bool holds);
@@ -68,9 +71,13 @@ struct eval_steps {
 void eval_nested(const struct ruleset *ruleset, const struct flag *flag, const struct context *context,
                  unsigned depth, struct eval_result *ret);
 enum match_outcome eval_reference(struct eval_scope *scope, const struct condition *condition);
-struct eval_slot eval_slot_fill(struct eval_scope *scope, uint32_t index);
-void eval_bucket_text(const struct context *context, const struct flag *flag, const struct serve *serve,
-                      char text[static EVAL_TEXT_SIZE], struct eval_bucket *bucket);
+void eval_slot_fill(struct eval_scope *scope, uint32_t index);
+
+/* The bucket of a split by another attribute than the key; numbers are written to @text. */
+void eval_bucket_attribute(const struct context *context, const struct flag *flag, const struct serve *serve,
+                           char text[static EVAL_TEXT_SIZE], struct eval_bucket *ret);
+uint32_t eval_serve_attribute(const struct context *context, const struct flag *flag,
+                              const struct serve *serve, struct eval_result *ret);
 
 EVAL_TEMPLATE void eval_result_variant(const struct flag *flag, uint32_t variant, enum eval_reason reason,
                                        const char *cause, struct eval_result *ret)
@@ -90,30 +97,40 @@ EVAL_TEMPLATE void eval_result_error(const struct flag *flag, enum eval_error er
 	};
 }
 
-EVAL_TEMPLATE uint32_t eval_split_variant(const struct serve *serve, uint32_t bucket)
+EVAL_TEMPLATE uint32_t eval_split_part(const struct serve *serve, uint32_t bucket)
 {
-	uint32_t i = 0;
-	while (serve->parts[i].end <= bucket) {
-		i++; /* the last end is the total, which is above every bucket */
+	/* All parts are looked at: which one it is cannot be predicted, how many there are can. */
+	uint32_t part = 0;
+	for (uint32_t i = 0; i + 1 < serve->part_count; i++) {
+		part += serve->parts[i].end <= bucket;
 	}
-	return serve->parts[i].variant;
+	return part;
 }
 
-EVAL_TEMPLATE void eval_bucket_fill(const struct context *context, const struct flag *flag,
-                                    const struct serve *serve, char text[static EVAL_TEXT_SIZE],
+EVAL_TEMPLATE void eval_bucket_fill(const struct serve *serve, const char *text, size_t length,
                                     struct eval_bucket *bucket)
 {
-	if (serve->bucket_by != FLAG_BY_KEY) {
-		eval_bucket_text(context, flag, serve, text, bucket);
-	} else {
-		bucket->text = context->targeting_key;
-		bucket->is_missing = bucket->text == NULL;
-		bucket->length = bucket->is_missing ? 0 : strlen(bucket->text);
+	bucket->is_missing = false;
+	bucket->text = text;
+	bucket->length = length;
+	bucket->hash = bucket_hash(&serve->salt, text, length);
+	bucket->bucket = bucket_of(bucket->hash, serve->total_weight);
+}
+
+/* Serves a split by the bucket that was found. The variant's index, for explain. */
+EVAL_TEMPLATE uint32_t eval_split_serve(const struct flag *flag, const struct serve *serve,
+                                        const struct eval_bucket *bucket, struct eval_result *ret)
+{
+	uint32_t variant = serve->whole_variant;
+	if (variant == FLAG_NO_VARIANT && bucket->is_missing) {
+		eval_result_error(flag, EVAL_ERROR_TARGETING_KEY_MISSING, serve->missing, ret);
+		return FLAG_NO_VARIANT;
 	}
-	if (!bucket->is_missing) {
-		bucket->hash = bucket_hash(&serve->salt, bucket->text, bucket->length);
-		bucket->bucket = bucket_of(bucket->hash, serve->total_weight);
+	if (variant == FLAG_NO_VARIANT) {
+		variant = serve->parts[eval_split_part(serve, bucket->bucket)].variant;
 	}
+	eval_result_variant(flag, variant, EVAL_REASON_SPLIT, NULL, ret);
+	return variant;
 }
 
 /* Serves a variant or a split; @reason counts for a variant. The variant's index, for explain. */
@@ -125,22 +142,21 @@ EVAL_TEMPLATE uint32_t eval_serve(const struct context *context, const struct fl
 		eval_result_variant(flag, serve->variant, reason, NULL, ret);
 		return serve->variant;
 	}
-	uint32_t variant = serve->whole_variant;
-	struct eval_bucket bucket;
-	char text[EVAL_TEXT_SIZE];
-	if (variant == FLAG_NO_VARIANT || steps != NULL) {
-		eval_bucket_fill(context, flag, serve, text, &bucket);
-		if (variant == FLAG_NO_VARIANT && !bucket.is_missing) {
-			variant = eval_split_variant(serve, bucket.bucket);
-		}
+	struct eval_bucket bucket = { .is_missing = true };
+	const char *key = context->targeting_key;
+	if (steps == NULL && serve->whole_variant != FLAG_NO_VARIANT) {
+		return eval_split_serve(flag, serve, &bucket, ret);
 	}
+	if (serve->bucket_by == FLAG_BY_KEY && key != NULL) {
+		eval_bucket_fill(serve, key, strlen(key), &bucket);
+	} else if (serve->bucket_by != FLAG_BY_KEY && steps == NULL) {
+		return eval_serve_attribute(context, flag, serve, ret);
+	} else if (serve->bucket_by != FLAG_BY_KEY) {
+		eval_bucket_attribute(context, flag, serve, steps->text, &bucket);
+	}
+	uint32_t variant = eval_split_serve(flag, serve, &bucket, ret);
 	if (steps != NULL) {
 		steps->split(steps->user, serve, &bucket, variant);
-	}
-	if (variant == FLAG_NO_VARIANT) {
-		eval_result_error(flag, EVAL_ERROR_TARGETING_KEY_MISSING, serve->missing, ret);
-	} else {
-		eval_result_variant(flag, variant, EVAL_REASON_SPLIT, NULL, ret);
 	}
 	return variant;
 }
@@ -155,7 +171,7 @@ EVAL_TEMPLATE void eval_fallthrough(const struct context *context, const struct 
 	}
 }
 
-/* Only the members in front of slots[] are set. */
+/* Only the members in front of the arrays are set. */
 EVAL_TEMPLATE void eval_scope_init(struct eval_scope *scope, const struct ruleset *ruleset,
                                    const struct context *context, const char *const *names,
                                    uint32_t key_attribute, unsigned depth)
@@ -168,12 +184,22 @@ EVAL_TEMPLATE void eval_scope_init(struct eval_scope *scope, const struct rulese
 	scope->resolved = 0;
 }
 
-EVAL_TEMPLATE struct eval_slot eval_slot_get(struct eval_scope *scope, uint32_t index)
+EVAL_TEMPLATE const struct eval_slot *eval_slot_get(struct eval_scope *scope, uint32_t index)
 {
-	if ((scope->resolved >> index & 1) != 0) {
-		return scope->slots[index];
+	if (__builtin_expect((scope->resolved >> index & 1) == 0, 0)) {
+		eval_slot_fill(scope, index);
 	}
-	return eval_slot_fill(scope, index);
+	return &scope->slots[index];
+}
+
+/* Has the guard's attribute no value that it lets pass? */
+EVAL_TEMPLATE bool eval_guard_fails(struct eval_scope *scope, const struct rule_guard *guard)
+{
+	if (guard->attribute == UINT32_MAX) {
+		return false;
+	}
+	(void)eval_slot_get(scope, guard->attribute);
+	return (scope->masks[guard->attribute] & guard->bits) == 0;
 }
 
 /* Do all conditions hold? MATCH_EXCEEDED: scope->error and ->cause say what went wrong. */
@@ -182,20 +208,20 @@ EVAL_TEMPLATE enum match_outcome eval_conditions(struct eval_scope *scope, const
 {
 	for (uint32_t i = 0; i < count; i++) {
 		const struct condition *condition = &conditions[i];
-		struct eval_slot slot = { 0 };
+		const struct eval_slot *slot = NULL;
 		enum match_outcome outcome;
 		if (condition->attribute == UINT32_MAX) {
 			outcome = eval_reference(scope, condition);
 		} else {
 			slot = eval_slot_get(scope, condition->attribute);
-			outcome = match_evaluate(condition, slot.attribute, slot.length);
+			outcome = match_evaluate(condition, slot->attribute, slot->length);
 			if (outcome == MATCH_EXCEEDED) {
 				scope->error = EVAL_ERROR_GENERAL;
 				scope->cause = "A regular expression took too many steps";
 			}
 		}
 		if (steps != NULL) {
-			steps->condition(steps->user, condition, &slot, outcome);
+			steps->condition(steps->user, condition, slot, outcome);
 		}
 		if (outcome != MATCH_YES) {
 			return outcome;
@@ -259,11 +285,16 @@ EVAL_TEMPLATE bool eval_targets(const struct flag *flag, const struct context *c
 EVAL_TEMPLATE bool eval_rules(struct eval_scope *scope, const struct flag *flag, struct eval_result *ret,
                               const struct eval_steps *steps)
 {
-	for (uint32_t i = 0; i < flag->rule_count; i++) {
-		const struct rule *rule = &flag->rules[i];
+	const uint32_t count = flag->rule_count;
+	const struct rule_guard *guards = flag->guards;
+	for (uint32_t i = 0; i < count; i++) {
+		if (steps == NULL && eval_guard_fails(scope, &guards[i])) {
+			continue;
+		}
 		if (steps != NULL) {
 			steps->rule_begin(steps->user, i);
 		}
+		const struct rule *rule = &flag->rules[i];
 		enum match_outcome outcome =
 		        eval_conditions(scope, rule->conditions, rule->condition_count, steps);
 		if (steps != NULL) {

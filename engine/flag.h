@@ -91,15 +91,15 @@ struct split_part {
 };
 
 struct serve {
-	uint32_t variant; /* when part_count == 0 */
-	uint32_t part_count;
-	uint32_t total_weight;
-	uint32_t whole_variant; /* FLAG_NO_VARIANT, or the only part with weight: served without a key */
-	const struct split_part *parts;
-	uint32_t bucket_by; /* attribute index, or FLAG_BY_KEY */
-	struct bucket_prefix salt;
 	const char *salt_text; /* for explain */
 	const char *missing;   /* the error of a split that is reached without its attribute */
+	uint32_t variant;      /* when part_count == 0 */
+	uint32_t part_count;
+	uint32_t total_weight;
+	uint32_t whole_variant; /* FLAG_NO_VARIANT, or the only variant with weight: served without a key */
+	uint32_t bucket_by;     /* attribute index, or FLAG_BY_KEY */
+	struct bucket_prefix salt;
+	const struct split_part *parts;
 };
 
 #define FLAG_NO_VARIANT UINT32_MAX
@@ -108,7 +108,8 @@ struct serve {
 /* The attribute that a split goes by unless it says otherwise. */
 #define FLAG_KEY_ATTRIBUTE "targetingKey"
 
-struct condition; /* engine/match.h */
+struct condition;  /* engine/match.h */
+struct rule_guard; /* engine/rule_guard.h */
 
 struct rule {
 	const char *name; /* "" when it has none */
@@ -163,21 +164,23 @@ struct item {
 struct flag {
 	struct item item;
 	enum flag_type type;
-	bool is_enabled;
-	bool is_plain;        /* works and has no prerequisites, targets or rules: only `default` is served */
 	uint32_t off_variant; /* FLAG_NO_VARIANT: the caller's default is used */
 	uint32_t variant_count;
 	uint32_t prerequisite_count;
 	uint32_t target_count;
-	uint32_t rule_count;
 	uint32_t attribute_count; /* of attributes[] */
 	uint32_t key_attribute;   /* which of them is `targetingKey`; FLAG_BY_KEY: none */
-	const struct variant *variants;
 	const struct prerequisite *prerequisites;
 	const struct target *targets;
-	const struct rule *rules;
 	const char *const *attributes; /* every attribute name that its conditions and splits look at, once */
-	struct serve fallthrough;      /* `default` */
+	const struct rule *rules;
+	/* From here on what most evaluations need; the key's bytes follow (ruleset_inline.h). */
+	const struct rule_guard *guards; /* one per rule */
+	uint32_t rule_count;
+	bool is_enabled;
+	bool is_plain; /* works and has no prerequisites, targets or rules: only `default` is served */
+	const struct variant *variants;
+	struct serve fallthrough; /* `default` */
 };
 
 struct segment {

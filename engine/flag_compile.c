@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/json_write.h"
 #include "engine/compile.h"
+#include "engine/rule_guard.h"
 #include "engine/string_set.h"
 
 /* Largest integer that every JSON reader keeps: 2^53 - 1. */
@@ -469,6 +470,59 @@ static enum status rules_compile(struct compiler *compiler, struct json array, s
 	return STATUS_OK;
 }
 
+/* Can the condition end in an error? */
+static bool is_fallible(const struct condition *condition)
+{
+	return condition->op == MATCH_MATCHES || condition->op == MATCH_IN_SEGMENT ||
+	       condition->op == MATCH_FLAG;
+}
+
+static uint64_t guard_bits(const struct condition *condition)
+{
+	bool is_membership = condition->op == MATCH_EQ || condition->op == MATCH_IN;
+	const struct match_values *values = &condition->operand.values;
+	if (!is_membership || condition->ignore_case || values->strings == NULL || values->number_count > 0 ||
+	    values->has_false || values->has_true) {
+		return RULE_GUARD_ALL;
+	}
+	uint64_t bits = 0;
+	for (uint32_t i = 0; i < values->strings->slots; i++) {
+		const struct string_set_entry *entry = &values->strings->entries[i];
+		bits |= entry->text != NULL ? rule_guard_string(entry->text, entry->length) : 0;
+	}
+	return bits;
+}
+
+/* The guard with the fewest bits that the rule's conditions give. */
+static struct rule_guard guard_of(const struct rule *rule)
+{
+	struct rule_guard guard = { .bits = RULE_GUARD_ALL, .attribute = UINT32_MAX };
+	for (uint32_t i = 0; i < rule->condition_count && !is_fallible(&rule->conditions[i]); i++) {
+		const struct condition *condition = &rule->conditions[i];
+		uint64_t bits = condition->is_negated ? RULE_GUARD_ALL : guard_bits(condition);
+		if (!condition->is_negated &&
+		    (guard.attribute == UINT32_MAX ||
+		     __builtin_popcountll(bits) < __builtin_popcountll(guard.bits))) {
+			guard = (struct rule_guard){ .bits = bits, .attribute = condition->attribute };
+		}
+	}
+	return guard;
+}
+
+static enum status guards_compile(struct compiler *compiler, struct flag *flag, struct error *err)
+{
+	if (flag->rule_count == 0) {
+		return STATUS_OK;
+	}
+	struct rule_guard *guards = arena_alloc_array(&compiler->arena, flag->rule_count, sizeof(*guards));
+	TRY(COMPILER_ALLOCATED(guards, err));
+	for (uint32_t i = 0; i < flag->rule_count; i++) {
+		guards[i] = guard_of(&flag->rules[i]);
+	}
+	flag->guards = guards;
+	return STATUS_OK;
+}
+
 static enum status references_compile(struct compiler *compiler, struct flag *flag, struct error *err)
 {
 	uint32_t count = flag->prerequisite_count;
@@ -519,6 +573,7 @@ static enum status flag_fields_compile(struct compiler *compiler, struct flag *f
 	TRY(prerequisites_compile(compiler, fields.prerequisites, flag, err));
 	TRY(targets_compile(compiler, fields.targets, flag, err));
 	TRY(rules_compile(compiler, fields.rules, flag, err));
+	TRY(guards_compile(compiler, flag, err));
 	TRY(references_compile(compiler, flag, err));
 	flag->is_plain = flag->prerequisite_count + flag->target_count + flag->rule_count == 0;
 	return compile_attributes(compiler, &flag->attributes, &flag->attribute_count, &flag->key_attribute,

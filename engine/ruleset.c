@@ -165,7 +165,8 @@ static enum status table_index(struct ruleset_table *table, struct error *err)
 			at = (at + 1) & table->mask;
 		}
 		table->slots[at] = (struct ruleset_slot){ .tag = (uint32_t)(item->hash >> 32),
-			                                  .index = i,
+			                                  .index = i & 0xffffff,
+			                                  .key_length = (uint8_t)item->key_length,
 			                                  .item = item };
 	}
 	return STATUS_OK;
@@ -250,7 +251,7 @@ static const struct item *item_find(const struct ruleset *ruleset, enum item_kin
                                     size_t length, const char **ret_problem)
 {
 	const struct ruleset_table *table = &ruleset->tables[kind];
-	const struct ruleset_slot *slot = ruleset_table_find(table, key, length);
+	const struct ruleset_slot *slot = ruleset_find(ruleset, kind, key, length);
 	if (ret_problem != NULL) {
 		*ret_problem = slot != NULL ? ruleset_slot_problem(table, slot) : NULL;
 	}

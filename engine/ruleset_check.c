@@ -71,8 +71,8 @@ static void node_fail(struct node *node, const char *problem, const char *root)
 
 static uint32_t reference_node(const struct graph *graph, const struct reference *reference)
 {
-	const struct ruleset_table *table = &graph->ruleset->tables[reference->kind];
-	const struct ruleset_slot *slot = ruleset_table_find(table, reference->key, reference->key_length);
+	const struct ruleset_slot *slot =
+	        ruleset_find(graph->ruleset, reference->kind, reference->key, reference->key_length);
 	if (slot == NULL) {
 		return NO_NODE;
 	}

@@ -16,10 +16,13 @@
 #include "engine/ruleset.h"
 
 struct ruleset_slot {
-	uint32_t tag;      /* upper half of the key's hash */
-	uint32_t index;    /* in items[] and problems[] */
+	uint32_t tag;        /* upper half of the key's hash */
+	uint32_t index : 24; /* in items[] and problems[] */
+	uint32_t key_length : 8;
 	struct item *item; /* NULL: free */
 };
+
+_Static_assert(RULESET_MAX_ITEMS < 1 << 24 && FLAG_KEY_MAX_BYTES < 1 << 8, "both fit in a slot");
 
 struct ruleset_table {
 	struct ruleset_slot *slots;
@@ -38,7 +41,27 @@ struct ruleset {
 	struct arena arena; /* of the problems' texts */
 };
 
-static inline const struct ruleset_slot *ruleset_table_find(const struct ruleset_table *table,
+/* memcmp() without a call: keys are short. */
+static inline bool ruleset_key_equals(const char *a, const char *b, size_t length)
+{
+	size_t i = 0;
+	for (; i + sizeof(uint64_t) <= length; i += sizeof(uint64_t)) {
+		uint64_t left;
+		uint64_t right;
+		memcpy(&left, a + i, sizeof(left));
+		memcpy(&right, b + i, sizeof(right));
+		if (left != right) {
+			return false;
+		}
+	}
+	while (i < length && a[i] == b[i]) {
+		i++;
+	}
+	return i == length;
+}
+
+/* @size is that of the table's kind of item; the key's bytes stand behind it. */
+static inline const struct ruleset_slot *ruleset_table_find(const struct ruleset_table *table, size_t size,
                                                             const char *key, size_t length)
 {
 	const uint64_t hash = XXH3_64bits(key, length);
@@ -47,11 +70,19 @@ static inline const struct ruleset_slot *ruleset_table_find(const struct ruleset
 		if (slot->item == NULL) {
 			return NULL;
 		}
-		if (slot->tag == (uint32_t)(hash >> 32) && slot->item->key_length == length &&
-		    memcmp(slot->item->key, key, length) == 0) {
+		if (slot->tag == (uint32_t)(hash >> 32) && slot->key_length == length &&
+		    ruleset_key_equals((const char *)slot->item + size, key, length)) {
 			return slot;
 		}
 	}
+}
+
+static inline const struct ruleset_slot *ruleset_find(const struct ruleset *ruleset, enum item_kind kind,
+                                                      const char *key, size_t length)
+{
+	return ruleset_table_find(&ruleset->tables[kind],
+	                          kind == ITEM_FLAG ? sizeof(struct flag) : sizeof(struct segment), key,
+	                          length);
 }
 
 /* NULL when the item works. */
