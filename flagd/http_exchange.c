@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flagd/http_response.h"
+
 #define ARENA_MAX_BYTES (1024 * 1024)
 
 /* A reply's buffer that grew beyond this is not kept for the next one. */
@@ -58,6 +60,7 @@ void http_exchange_release(struct http_exchange *exchange)
 	struct http_loop *loop = exchange->connection->loop;
 	exchange->connection->exchange = NULL;
 	exchange_unlink(exchange);
+	http_response_done(exchange);
 	http_reply_clear(&exchange->reply);
 	if (exchange->target != exchange->text) {
 		free(exchange->target);

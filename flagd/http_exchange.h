@@ -12,6 +12,8 @@
 #include "flagd/http_loop.h"
 #include "flagd/http_path.h"
 
+struct kept;
+
 enum http_stage {
 	HTTP_STAGE_LINE,    /* the request line is here, the headers are arriving */
 	HTTP_STAGE_BODY,    /* the body is arriving */
@@ -28,6 +30,7 @@ struct http_exchange {
 	struct http_request request; /* first: the one is the other */
 	struct http_reply reply;
 	struct http_connection *connection;
+	struct kept *kept;          /* response from the loop's store, being sent; http_response.c */
 	struct http_exchange *next; /* in loop->exchanges or loop->free_exchanges */
 	struct http_exchange **prev_link;
 	struct http_exchange *next_finished; /* in loop->finished */

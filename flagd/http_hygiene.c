@@ -4,25 +4,20 @@
 #include <string.h>
 #include <strings.h>
 
-struct known_row {
-	const char *name;
-	bool is_visible_ascii; /* the alphabet of its value; otherwise bytes above 0x7f are let through */
-};
-
 /* clang-format off */
-static const struct known_row known_rows[HTTP_KNOWN_COUNT] = {
-	[HTTP_KNOWN_AUTHORIZATION]     = { "Authorization", true },
-	[HTTP_KNOWN_CONTENT_LENGTH]    = { "Content-Length", true },
-	[HTTP_KNOWN_CONTENT_TYPE]      = { "Content-Type", true },
-	[HTTP_KNOWN_EXPECT]            = { "Expect", true },
-	[HTTP_KNOWN_HOST]              = { "Host", true },
-	[HTTP_KNOWN_IDEMPOTENCY_KEY]   = { "Idempotency-Key", true },
-	[HTTP_KNOWN_IF_MATCH]          = { "If-Match", true },
-	[HTTP_KNOWN_IF_NONE_MATCH]     = { "If-None-Match", true },
-	[HTTP_KNOWN_LAST_EVENT_ID]     = { "Last-Event-ID", true },
-	[HTTP_KNOWN_TRACEPARENT]       = { "traceparent", true },
-	[HTTP_KNOWN_TRANSFER_ENCODING] = { "Transfer-Encoding", true },
-	[HTTP_KNOWN_X_API_KEY]         = { "X-API-Key", true },
+static const char *const known_names[HTTP_KNOWN_COUNT] = {
+	[HTTP_KNOWN_AUTHORIZATION]     = "Authorization",
+	[HTTP_KNOWN_CONTENT_LENGTH]    = "Content-Length",
+	[HTTP_KNOWN_CONTENT_TYPE]      = "Content-Type",
+	[HTTP_KNOWN_EXPECT]            = "Expect",
+	[HTTP_KNOWN_HOST]              = "Host",
+	[HTTP_KNOWN_IDEMPOTENCY_KEY]   = "Idempotency-Key",
+	[HTTP_KNOWN_IF_MATCH]          = "If-Match",
+	[HTTP_KNOWN_IF_NONE_MATCH]     = "If-None-Match",
+	[HTTP_KNOWN_LAST_EVENT_ID]     = "Last-Event-ID",
+	[HTTP_KNOWN_TRACEPARENT]       = "traceparent",
+	[HTTP_KNOWN_TRANSFER_ENCODING] = "Transfer-Encoding",
+	[HTTP_KNOWN_X_API_KEY]         = "X-API-Key",
 };
 
 /* Length of a name → the headers that it could be, each as its constant + 1. */
@@ -47,6 +42,16 @@ static const bool is_token[256] = {
 };
 /* clang-format on */
 
+/* @name is a token of @length bytes. */
+static bool name_equals(const char *name, const char *known, size_t length)
+{
+	size_t i = 0;
+	while (i < length && (name[i] | 0x20) == (known[i] | 0x20)) {
+		i++;
+	}
+	return i == length;
+}
+
 static int known_find(const struct http_field *field)
 {
 	if (field->name_length >= sizeof(known_by_length) / sizeof(known_by_length[0])) {
@@ -54,57 +59,52 @@ static int known_find(const struct http_field *field)
 	}
 	const uint8_t *candidates = known_by_length[field->name_length];
 	for (size_t i = 0; i < sizeof(known_by_length[0]) && candidates[i] != 0; i++) {
-		if (strncasecmp(known_rows[candidates[i] - 1].name, field->name, field->name_length) == 0) {
+		if (name_equals(field->name, known_names[candidates[i] - 1], field->name_length)) {
 			return candidates[i] - 1;
 		}
 	}
 	return -1;
 }
 
-/* Does a word of eight bytes hold one below 0x20 or equal to 0x7f? May say yes for bytes above 0x7f. */
-static bool word_may_hold_control(uint64_t word)
+/* What a value is made of. */
+enum { VALUE_CONTROL = 1, VALUE_TAB = 2, VALUE_HIGH = 4 };
+
+static unsigned byte_classify(unsigned char c)
+{
+	if (c == '\t') {
+		return VALUE_TAB;
+	}
+	if (c < ' ' || c == 0x7f) {
+		return VALUE_CONTROL; /* that includes bare CR and NUL */
+	}
+	return c > 0x7f ? VALUE_HIGH : 0;
+}
+
+/* Is every byte of the word between 0x20 and 0x7e? */
+static bool word_is_visible(uint64_t word)
 {
 	const uint64_t ones = UINT64_C(0x0101010101010101);
 	const uint64_t highs = ones * 0x80;
-	uint64_t below = (word - ones * 0x20) & ~word & highs;
-	uint64_t deletes = word ^ (ones * 0x7f);
-	return (below | ((deletes - ones) & ~deletes & highs)) != 0;
+	/* Without carries between bytes as long as none has its high bit, which is looked at as well. */
+	return ((word | (word - ones * 0x20) | (word + ones)) & highs) == 0;
 }
 
-static bool value_byte_is_fine(unsigned char c)
+/* Bits of what is in a value besides visible ASCII and blanks. */
+static unsigned value_classify(const char *value, size_t length)
 {
-	return (c >= ' ' || c == '\t') && c != 0x7f;
-}
-
-/* No control bytes but HTAB; that includes bare CR and NUL. */
-static bool value_is_clean(const char *value, size_t length)
-{
+	unsigned classes = 0;
 	size_t i = 0;
 	for (; i + 8 <= length; i += 8) {
 		uint64_t word;
 		memcpy(&word, value + i, 8);
-		for (size_t k = i; word_may_hold_control(word) && k < i + 8; k++) {
-			if (!value_byte_is_fine((unsigned char)value[k])) {
-				return false;
-			}
+		for (size_t k = i; !word_is_visible(word) && k < i + 8; k++) {
+			classes |= byte_classify((unsigned char)value[k]);
 		}
 	}
 	for (; i < length; i++) {
-		if (!value_byte_is_fine((unsigned char)value[i])) {
-			return false;
-		}
+		classes |= byte_classify((unsigned char)value[i]);
 	}
-	return true;
-}
-
-static bool value_is_visible_ascii(const char *value, size_t length)
-{
-	for (size_t i = 0; i < length; i++) {
-		if (value[i] < ' ' || value[i] > '~') {
-			return false;
-		}
-	}
-	return true;
+	return classes;
 }
 
 static bool name_is_token(const char *name, size_t length)
@@ -123,7 +123,8 @@ static enum status field_check(const struct http_field *field, struct http_facts
 		return error_fail(err, STATUS_MALFORMED,
 		                  "A header's name holds a blank or another byte that is not allowed");
 	}
-	if (!value_is_clean(field->value, field->value_length)) {
+	unsigned classes = value_classify(field->value, field->value_length);
+	if ((classes & VALUE_CONTROL) != 0) {
 		return error_fail(err, STATUS_MALFORMED, "The value of the header %.64s holds a control byte",
 		                  field->name);
 	}
@@ -132,13 +133,11 @@ static enum status field_check(const struct http_field *field, struct http_facts
 		return STATUS_OK;
 	}
 	if (facts->known[known] != NULL) {
-		return error_fail(err, STATUS_MALFORMED, "The header %s stands twice",
-		                  known_rows[known].name);
+		return error_fail(err, STATUS_MALFORMED, "The header %s stands twice", known_names[known]);
 	}
-	if (known_rows[known].is_visible_ascii &&
-	    !value_is_visible_ascii(field->value, field->value_length)) {
+	if (classes != 0) {
 		return error_fail(err, STATUS_MALFORMED, "The value of the header %s is not visible ASCII",
-		                  known_rows[known].name);
+		                  known_names[known]);
 	}
 	facts->known[known] = field->value;
 	return STATUS_OK;

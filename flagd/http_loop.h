@@ -19,6 +19,7 @@
 #include "flagd/http_route.h"
 
 struct http_exchange;
+struct http_responses;
 struct http_stream;
 
 /* ---- What an epoll event is about ---- */
@@ -126,11 +127,12 @@ struct http_loop {
 	int64_t slot_number; /* of the next slot to look at */
 	uint32_t timer_count;
 	struct http_stream *streams;
-	uint32_t worker_count;           /* requests that the worker has */
-	struct http_exchange *exchanges; /* in flight */
+	uint32_t worker_count;            /* requests that the worker has */
+	struct http_responses *responses; /* kept for use again; http_response.c */
+	struct http_exchange *exchanges;  /* in flight */
 	struct http_exchange *free_exchanges;
 	uint32_t free_exchange_count;
-	uint64_t request_seed; /* of request ids */
+	uint64_t random_state; /* of http_loop_random() */
 };
 
 /* Thread's main. */
@@ -142,6 +144,15 @@ void http_loop_deinit(struct http_loop *loop); /* accepts a zeroed loop; the thr
 
 /* Makes the loop look at its atomics soon. Any thread. */
 void http_loop_kick(struct http_loop *loop);
+
+/* Random enough for identifiers and jitter, not for secrets. The loop's thread. */
+static inline uint64_t http_loop_random(struct http_loop *loop)
+{
+	uint64_t x = loop->random_state += UINT64_C(0x9e3779b97f4a7c15);
+	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return x ^ (x >> 31);
+}
 
 /* Adds @fd to the loop's epoll. */
 bool http_loop_watch(struct http_loop *loop, int fd, uint32_t events, struct http_source *source);

@@ -183,7 +183,7 @@ bool http_reply_queue(struct http_exchange *exchange)
 	uint64_t length =
 	        exchange->reply.blob != NULL ? exchange->reply.blob->length : exchange->reply.body.length;
 	unsigned status = (unsigned)exchange->reply.status;
-	struct MHD_Response *response = http_response_new(exchange);
+	struct MHD_Response *response = http_response_get(exchange);
 	if (response == NULL) {
 		return false;
 	}
@@ -194,6 +194,6 @@ bool http_reply_queue(struct http_exchange *exchange)
 	        loop->now_ms + loop->server->options.request_deadline_ms + (int64_t)(length / 32);
 	reply_observe(exchange);
 	bool is_queued = MHD_queue_response(connection->mhd, status, response) == MHD_YES;
-	http_response_unref(exchange, response);
+	http_response_queued(exchange, response);
 	return is_queued;
 }

@@ -98,14 +98,10 @@ static enum MHD_Result field_collect(void *user, enum MHD_ValueKind kind, const 
 	return MHD_YES;
 }
 
-/* 16 digits; a different one each time, and not to be guessed from the one before. */
-static void request_id_write(struct http_loop *loop, char out[static 17])
+/* 16 hex digits. */
+static void request_id_write(uint64_t x, char out[static 17])
 {
 	static const char digits[] = "0123456789abcdef";
-	uint64_t x = loop->request_seed += UINT64_C(0x9e3779b97f4a7c15);
-	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-	x ^= x >> 31;
 	for (int i = 0; i < 16; i++) {
 		out[i] = digits[x & 15];
 		x >>= 4;
@@ -136,6 +132,7 @@ static enum status head_read(struct http_exchange *exchange, struct MHD_Connecti
 	};
 	enum status status = http_hygiene_check(&head, &exchange->facts, err);
 	if (status != STATUS_OK) {
+		exchange->facts = (struct http_facts){ 0 };
 		exchange->field_count = 0;
 		return status;
 	}
@@ -260,11 +257,11 @@ static enum MHD_Result head_handle(struct http_exchange *exchange, struct MHD_Co
 	struct error err = ERROR_INIT;
 	exchange->started_ns = http_now_ns();
 	request->started_ms = clock_monotonic_ms(loop->server->options.clock);
-	request_id_write(loop, request->request_id);
+	request_id_write(http_loop_random(loop), request->request_id);
 	enum status status = head_read(exchange, mhd, method, version, &err);
 	if (status != STATUS_OK) {
 		(void)atomic_fetch_add_explicit(&loop->server->rejected_hygiene, 1, memory_order_relaxed);
-		trace_start(&request->trace, NULL);
+		trace_start(&request->trace, exchange->facts.known[HTTP_KNOWN_TRACEPARENT]);
 		http_reply_problem(request, &exchange->reply, &err);
 		exchange->reply.close = true;
 		return http_reply_queue(exchange) ? MHD_YES : MHD_NO;

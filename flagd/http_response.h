@@ -2,14 +2,24 @@
 /*
  * From a reply to libmicrohttpd's response: body, security headers, CORS, trace. The loop's thread
  * only. Private to flagd/http_*.
+ *
+ * A response with its dozen headers costs some forty allocations, more than the whole rest of a small
+ * request. So each loop keeps responses and uses them again for replies that differ only in the bytes
+ * of a body of the same length, the request id and the trace; those are written in place.
  */
 #pragma once
 
 #include "flagd/http_exchange.h"
 
 /* Takes what the reply holds. NULL when out of memory. */
-struct MHD_Response *http_response_new(struct http_exchange *exchange);
-void http_response_unref(struct http_exchange *exchange, struct MHD_Response *response);
+struct MHD_Response *http_response_get(struct http_exchange *exchange);
 
-/* Adds all headers of the reply. */
-bool http_response_decorate(struct http_exchange *exchange, struct MHD_Response *response);
+/* libmicrohttpd has it (or would not): ours to drop, or to keep for the next one. */
+void http_response_queued(struct http_exchange *exchange, struct MHD_Response *response);
+
+/* The exchange's response was sent. */
+void http_response_done(struct http_exchange *exchange);
+
+/* Drops kept responses that hold on to a blob. */
+void http_response_drop_blobs(struct http_loop *loop);
+void http_response_deinit(struct http_loop *loop);

@@ -36,8 +36,7 @@ static void heartbeat_schedule(struct http_stream *stream)
 {
 	struct http_loop *loop = stream->connection->loop;
 	uint32_t interval = loop->server->options.heartbeat_ms;
-	uint32_t jitter = (uint32_t)(loop->request_seed >> 33) % (interval / 5 + 1);
-	loop->request_seed = loop->request_seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+	uint32_t jitter = (uint32_t)(http_loop_random(loop) % (interval / 5 + 1));
 	stream->heartbeat_ms = loop->now_ms + interval - jitter;
 }
 
