@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Store: the durable state, behind operations that are one transaction each (docs/adr/0006).
+ * Store: the durable state, behind operations that are one transaction each (docs/adr/0006, docs/schema.md).
  *
  * Rows are documents with a version; the journal is the append-only list of what was done to them.
  * store_commit() is the only way to change anything: rows, journal entries, revisions and the stored
  * answer of an idempotent request become durable together or not at all, guarded by the versions
  * that the caller saw. Nothing here knows what the documents mean.
  *
- * This implementation is SQLite: one read-write connection in this one process (a lock file forbids
- * a second), WAL, synchronous=FULL. Each row carries a BLAKE2b digest over (table, key, environment,
- * version, archived, document), because a flipped bit in an unindexed value passes SQLite's own checks;
- * each journal entry hashes the one before it: BLAKE2b-256("halyard-journal-v1" ‖ previous ‖
- * length as 8 bytes big-endian ‖ bytes).
+ * This implementation is SQLite: one read-write connection in this one process (a lock file and
+ * exclusive locking forbid a second), WAL, synchronous=FULL. Every row carries a BLAKE2b digest over all
+ * of its columns, because a flipped bit in an unindexed value passes SQLite's own checks; each journal
+ * entry hashes the one before it: BLAKE2b-256("halyard-journal-v1" ‖ previous ‖ length as 8 bytes
+ * big-endian ‖ bytes). The journal's end is also noted in DIR/halyard.head, so that a deleted WAL or an
+ * older copy of the database is noticed.
  *
  * Threads: one at a time (flagd's worker). No callback may call the store.
  *
- * Failures: STATUS_STORAGE_FULL, STATUS_READ_ONLY (folder or disk cannot be written), STATUS_CORRUPT (says
- * which command restores), STATUS_UNAVAILABLE (I/O error: the outcome of this commit is unknown until the
- * store was reopened, which it does by itself before the next operation). Reads go on where they can.
+ * Failures: STATUS_STORAGE_FULL and STATUS_READ_ONLY (folder or disk cannot be written): nothing was changed;
+ * STATUS_UNAVAILABLE: I/O error; the commit is not there, unless the process ends before the store has
+ * recovered, which it tries by itself before the next operation and then at most once a second;
+ * STATUS_CORRUPT (says what to do): no more changes until a restart. Reads go on where they can.
  */
 #pragma once
 
@@ -33,11 +35,15 @@
 struct store;
 
 /*
- * Opens DIR/halyard.db (creating it), takes DIR/flagd.lock, applies missing migrations (each one
+ * Opens DIR/halyard.db (creating both), takes DIR/flagd.lock, applies missing migrations (each one
  * transaction; checksums of the applied ones must match; a newer schema is refused with a sentence
- * that says what to do), then checks: quick_check, schema against ours, digests of all rows, hash
- * chain of the journal's last 1,000 entries and its head against the newest revision. STATUS_CONFLICT:
- * another process holds the lock.
+ * that says what to do), then checks: quick_check (above 64 MiB: of the state only), schema against
+ * ours, digests of all rows, hash chain of the journal's last 1,000 entries, that no row is older than
+ * they tell, the journal's end against the newest revisions and DIR/halyard.head. STATUS_CONFLICT:
+ * another process holds the lock, or the schema is newer. STATUS_FORBIDDEN: every user may write DIR.
+ *
+ * A folder or disk that cannot be written is opened for reading, if no WAL waits there; see
+ * store_health_check(). A journal without halyard.head was put back from a backup: the epoch rises.
  */
 MUST_CHECK enum status store_open(const char *dir, const struct clock *clock, struct store **ret,
                                   struct error *err);
@@ -90,8 +96,8 @@ struct store_entry {
 	const char *trace_id;
 	const char *bytes; /* exact JSON of the entry */
 	size_t length;
-	const char *after;              /* the row's document after it; NULL: archived or deleted */
-	uint64_t version;               /* of the row after it */
+	const char *after;              /* the row's document after it; NULL: archived */
+	uint64_t version;               /* of the row after it; 0: the row was not changed */
 	uint8_t hash[STORE_HASH_BYTES]; /* set by the store */
 };
 
@@ -121,13 +127,16 @@ struct store_filter {
 	uint32_t limit;          /* 1 to 1,000 */
 };
 
-/* Newest first; keyset paging by before_seq. Each entry's hash is checked against its bytes. */
+/*
+ * Newest first; keyset paging by before_seq. Each entry is checked against its digest, which covers bytes
+ * and hash. Cost per entry: one look-up with a key or an environment or neither; a table alone is a filter.
+ */
 MUST_CHECK enum status store_journal_list(struct store *store, const struct store_filter *filter,
                                           store_entry_visitor *visit, void *user, struct error *err);
 
 /*
  * State as of a time: for every (table, key, environment) the newest entry up to the highest seq whose time
- * is not after @at_ms; removed ones are left out. For environments, flags, settings and segments.
+ * is not after @at_ms; archived ones are left out. For environments, flags, settings and segments.
  */
 MUST_CHECK enum status store_state_at(struct store *store, int64_t at_ms, store_entry_visitor *visit,
                                       void *user, struct error *err);
@@ -156,9 +165,9 @@ struct store_answer {
 };
 
 struct store_commit {
-	const struct store_write *writes;
+	const struct store_write *writes; /* in this order; a flag and its environment before a setting */
 	size_t write_count;
-	const struct store_entry *entries; /* seq must follow the head without a gap */
+	const struct store_entry *entries; /* seq follows the head without a gap; one for each write */
 	size_t entry_count;
 	const struct store_revision *revisions;
 	size_t revision_count;
@@ -166,8 +175,10 @@ struct store_commit {
 };
 
 /*
- * STATUS_PRECONDITION_FAILED when a version or revision is not what was expected, STATUS_CONFLICT when the
- * idempotency key exists. Durable when it returns STATUS_OK.
+ * STATUS_PRECONDITION_FAILED when a version, revision or seq is not what was expected, STATUS_CONFLICT when
+ * the idempotency key exists, STATUS_INVALID when a row's flag or environment does not, STATUS_INTERNAL for
+ * a write without the entry that tells of it (same table, key, environment, version; `after` is the
+ * document, NULL if archived). Durable when it returns STATUS_OK.
  */
 MUST_CHECK enum status store_commit(struct store *store, const struct store_commit *commit,
                                     struct error *err);
@@ -186,7 +197,7 @@ const char *store_instance_id(const struct store *store);
 
 /*
  * Stored answer of an idempotency key, younger than 24 h: STATUS_OK fills @ret (strings live until the next
- * call), STATUS_NOT_FOUND. Older ones are removed by the commits that follow, a few at a time.
+ * call), STATUS_NOT_FOUND. Older ones are removed by the commits with an answer, a few at a time.
  */
 MUST_CHECK enum status store_answer_find(struct store *store, const char *principal,
                                          const char *idempotency_key, struct store_answer *ret,
@@ -204,10 +215,13 @@ struct store_health {
 };
 
 /*
- * Tries a tiny durable write when the last one failed, so that a disk with room again is noticed
- * without a restart; otherwise only reports.
+ * Tries a tiny durable write when the last one failed, at most once a second, so that a disk with room
+ * again is noticed without a restart; otherwise only reports.
  */
 void store_health_check(struct store *store, struct store_health *ret);
 
-/* Whole check: integrity_check, foreign keys, all digests, the whole chain, revisions without a gap. */
+/*
+ * Whole check: integrity_check, foreign keys, all digests, the whole chain, each row against the newest
+ * entry that changed it, revisions without a gap, halyard.head. Reads everything.
+ */
 MUST_CHECK enum status store_verify(struct store *store, struct error *err);
