@@ -38,13 +38,10 @@ bool change_begin(struct change *change, struct http_request *request, struct ht
                   const char *action, const char *reason)
 {
 	struct app *app = request->app;
-	*change = (struct change){ .app = app,
-		                   .request = request,
-		                   .reply = reply,
-		                   .action = action,
-		                   .reason = reason,
-		                   .now_ms = clock_wall_ms(app->clock) };
-	buf_init(&change->entries, CHANGE_MAX_ENTRIES_BYTES);
+	change_begin_system(change, app, action, reason);
+	change->request = request;
+	change->reply = reply;
+	memcpy(change->trace_id, request->trace.id, sizeof(change->trace_id));
 	struct error err = ERROR_INIT;
 	if (app->must_reload && app_load(app, &err) != STATUS_OK) {
 		http_reply_problem(request, reply, &err);
