@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store_fixture.h"
+#include "tests/unit/flagd/store_fixture.h"
 
 #include <sys/file.h>
 #include <sys/wait.h>
