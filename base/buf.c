@@ -11,7 +11,8 @@
 
 void buf_init(struct buf *buf, size_t max_length)
 {
-	*buf = (struct buf){ .max_length = max_length };
+	/* No object is larger, and the sums below cannot overflow. */
+	*buf = (struct buf){ .max_length = max_length < PTRDIFF_MAX ? max_length : PTRDIFF_MAX - 1 };
 }
 
 void buf_deinit(struct buf *buf)
