@@ -4,7 +4,7 @@
  * daemon run the same file; suites with "only":"engine" hold what the daemon would refuse to store.
  * Every case is explained, too, and what its steps say must lead to the result.
  */
-#include "fixture.h"
+#include "tests/unit/engine/fixture.h"
 
 #include "tests/support/vectors.h"
 
