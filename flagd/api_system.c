@@ -8,7 +8,6 @@
 
 #include "engine/eval.h"
 #include "flagd/api.h"
-#include "flagd/openapi.h"
 #include "flagd/routes.h"
 
 void health_get(struct http_request *request, struct http_reply *reply)
@@ -218,9 +217,8 @@ void metrics_get(struct http_request *request, struct http_reply *reply)
 
 void openapi_get(struct http_request *request, struct http_reply *reply)
 {
-	(void)request;
-	http_reply_json(reply, 200);
-	openapi_write(routes_all(), routes_count(), auth_access_text, &reply->body);
+	struct app *app = request->app;
+	http_reply_blob(reply, 200, "application/json", http_blob_ref(app->openapi));
 }
 
 void signing_keys_get(struct http_request *request, struct http_reply *reply)

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "flagd/assemble.h"
 #include "flagd/change.h"
+#include "flagd/openapi.h"
 #include "flagd/routes.h"
 #include "flagd/secret_file.h"
 #include "flagd/worker.h"
@@ -327,10 +328,33 @@ static void worker_tick(void *user)
 	app_health_update(user);
 }
 
+/* Built once: anybody may ask for it, and making it takes milliseconds. */
+static enum status openapi_build(struct app *app, struct error *err)
+{
+	struct buf text;
+	buf_init(&text, OPENAPI_MAX_BYTES);
+	enum status status = openapi_check(routes_all(), routes_count(), err);
+	if (status == STATUS_OK) {
+		openapi_write(routes_all(), routes_count(), auth_access_text, &text);
+		status = buf_status(&text, "OpenAPI document", err);
+	}
+	if (status == STATUS_OK) {
+		app->openapi = http_blob_new(text.data, text.length);
+	}
+	buf_deinit(&text);
+	if (status == STATUS_OK && app->openapi == NULL) {
+		return error_fail(err, STATUS_NO_MEMORY, "Out of memory while writing the OpenAPI document");
+	}
+	return status;
+}
+
 enum status app_start(struct app *app, struct error *err)
 {
 	struct worker_options options = { .user = app, .run = worker_run, .tick = worker_tick };
-	enum status status = worker_start(&options, &app->worker, err);
+	enum status status = openapi_build(app, err);
+	if (status == STATUS_OK) {
+		status = worker_start(&options, &app->worker, err);
+	}
 	struct http_server *server = NULL;
 	if (status == STATUS_OK) {
 		status = routes_serve(app, &server, err);
@@ -364,6 +388,7 @@ void app_close(struct app *app)
 	view_cell_free(app->view);
 	telemetry_free(app->telemetry);
 	metrics_http_free(app->metrics_http);
+	http_blob_unref(app->openapi);
 	(void)pthread_mutex_destroy(&app->health.lock);
 	sodium_memzero(app->pepper, sizeof(app->pepper));
 	sodium_memzero(app->secret_key, sizeof(app->secret_key));

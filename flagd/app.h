@@ -57,6 +57,7 @@ struct app {
 	struct view_cell *view;
 	struct telemetry *telemetry;
 	struct metrics_http *metrics_http;
+	struct http_blob *openapi;          /* /openapi.json */
 	struct http_server *_Atomic server; /* NULL until it listens */
 	struct worker *worker;
 

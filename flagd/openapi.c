@@ -56,6 +56,17 @@ static bool takes_if_match(const struct http_route *route)
 	return doc_of(route)->has_etag && !takes_if_none_match(route) && doc_of(route)->success != 201;
 }
 
+static bool has_parameter(const struct http_route *route, const char *name)
+{
+	const char *const *query = doc_of(route)->query;
+	for (size_t i = 0; i < OPENAPI_MAX_QUERY && query[i] != NULL; i++) {
+		if (strcmp(query[i], name) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Every status of a problem that the route may answer with. */
 static struct codes error_codes(const struct http_route *route, bool is_open)
 {
@@ -70,6 +81,9 @@ static struct codes error_codes(const struct http_route *route, bool is_open)
 	if (takes_if_match(route)) {
 		codes_add(&codes, 412);
 	}
+	if (has_parameter(route, "DryRun")) {
+		codes_add(&codes, 507);
+	}
 	const char *text = doc_of(route)->errors != NULL ? doc_of(route)->errors : "";
 	while (*text != '\0') {
 		char *end = NULL;
@@ -77,17 +91,6 @@ static struct codes error_codes(const struct http_route *route, bool is_open)
 		text = *end == ' ' ? end + 1 : end + strcspn(end, " ");
 	}
 	return codes;
-}
-
-static bool has_parameter(const struct http_route *route, const char *name)
-{
-	const char *const *query = doc_of(route)->query;
-	for (size_t i = 0; i < OPENAPI_MAX_QUERY && query[i] != NULL; i++) {
-		if (strcmp(query[i], name) == 0) {
-			return true;
-		}
-	}
-	return false;
 }
 
 /* Next {name} of a pattern; @at is moved behind it. */
@@ -211,7 +214,7 @@ static void success_write(const struct http_route *route, int code, const char *
 	json_put_key(w, key);
 	json_begin_object(w);
 	json_put_key_string(w, "description", description);
-	headers_write(doc->has_etag, w);
+	headers_write(doc->has_etag && code != 204, w);
 	if (doc->response != NULL) {
 		json_put_key(w, "content");
 		json_begin_object(w);

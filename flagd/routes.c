@@ -43,7 +43,7 @@ static const struct http_route routes[] = {
 	{ HTTP_POST, "/api/v1/environments", "environment_create", HTTP_ON_WORKER, ACCESS_OWNER, SMALL, 0, environment_create,
 	  "Create an environment; every flag gets settings there.",
 	  DOC(.tag = "Environments", .query = { "DryRun" }, .request = "EnvironmentCreate", .success = 201,
-	      .response = "Environment", .errors = "400 409") },
+	      .response = "Environment", .errors = "400 409", .has_etag = true) },
 	{ HTTP_GET, "/api/v1/environments/{environment}", "environment_get", HTTP_ON_WORKER, ACCESS_OWNER, 0, 0, environment_get,
 	  "Read an environment.",
 	  DOC(.tag = "Environments", .success = 200, .response = "Environment", .errors = "404", .has_etag = true) },
@@ -60,7 +60,7 @@ static const struct http_route routes[] = {
 	{ HTTP_POST, "/api/v1/flags", "flag_create", HTTP_ON_WORKER, ACCESS_OWNER, LARGE, 0, flag_create,
 	  "Create a flag, off in every environment unless its settings are given.",
 	  DOC(.tag = "Flags", .query = { "DryRun" }, .request = "FlagCreate", .success = 201, .response = "Flag",
-	      .errors = "400 409") },
+	      .errors = "400 409", .has_etag = true) },
 	{ HTTP_GET, "/api/v1/flags/{key}", "flag_get", HTTP_ON_WORKER, ACCESS_OWNER, 0, 0, flag_get,
 	  "Read a flag with its settings in every environment, now or as of a time.",
 	  DOC(.tag = "Flags", .query = { "At" }, .success = 200, .response = "Flag", .errors = "400 404") },
@@ -95,7 +95,7 @@ static const struct http_route routes[] = {
 	{ HTTP_POST, "/api/v1/segments", "segment_create", HTTP_ON_WORKER, ACCESS_OWNER, LARGE, 0, segment_create,
 	  "Create a segment.",
 	  DOC(.tag = "Segments", .query = { "DryRun" }, .request = "SegmentCreate", .success = 201, .response = "Segment",
-	      .errors = "400 409") },
+	      .errors = "400 409", .has_etag = true) },
 	{ HTTP_GET, "/api/v1/segments/{key}", "segment_get", HTTP_ON_WORKER, ACCESS_OWNER, 0, 0, segment_get,
 	  "Read a segment.",
 	  DOC(.tag = "Segments", .success = 200, .response = "Segment", .errors = "404", .has_etag = true) },
@@ -116,7 +116,8 @@ static const struct http_route routes[] = {
 	  DOC(.tag = "Tokens", .query = { "Cursor", "Limit" }, .success = 200, .response = "TokenList", .errors = "400") },
 	{ HTTP_POST, "/api/v1/tokens", "token_create", HTTP_ON_WORKER, ACCESS_OWNER, SMALL, 0, token_create,
 	  "Create a token; its text is in this answer and nowhere else.",
-	  DOC(.tag = "Tokens", .query = { "DryRun" }, .request = "TokenCreate", .success = 201, .response = "Token", .errors = "400 409") },
+	  DOC(.tag = "Tokens", .query = { "DryRun" }, .request = "TokenCreate", .success = 201, .response = "Token", .errors = "400 409",
+	      .has_etag = true) },
 	{ HTTP_GET, "/api/v1/tokens/{id}", "token_get", HTTP_ON_WORKER, ACCESS_OWNER, 0, 0, token_get,
 	  "Read a token's description.",
 	  DOC(.tag = "Tokens", .success = 200, .response = "Token", .errors = "404") },
@@ -224,9 +225,8 @@ static void observe(void *user, void *state, const struct http_route *route, int
 {
 	struct app *app = user;
 	struct app_loop *loop = state;
-	if (route != NULL) {
-		metrics_http_observe(app->metrics_http, loop->shard, (size_t)(route - routes), status, us);
-	}
+	const size_t index = route != NULL ? (size_t)(route - routes) : routes_count();
+	metrics_http_observe(app->metrics_http, loop->shard, index, status, us);
 }
 
 enum status routes_serve(struct app *app, struct http_server **ret, struct error *err)

@@ -27,6 +27,11 @@ const SANITIZER_REPORT = /(ERROR|WARNING): \w+Sanitizer|: runtime error: /;
 const running = new Set();
 process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 
+/** Our environment without what is set for the tests or by a developer: flagd refuses variables that it does not know. */
+function inherited() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('HALYARD_')));
+}
+
 const cleanups = new WeakMap();
 
 /** Has `release` called when the test `t` ends; the last one registered goes first, and all of them run. */
@@ -68,7 +73,7 @@ export class Program {
 
   constructor(command, { env = {}, cwd, inherit = true } = {}) {
     const [file, ...args] = command;
-    const base = inherit ? process.env : {};
+    const base = inherit ? inherited() : {};
     this.child = spawn(file, args, { cwd, env: { ...base, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
     running.add(this.child);
     this.child.stdout.setEncoding('utf8').on('data', (text) => (this.output += text));
