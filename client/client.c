@@ -9,6 +9,7 @@
 
 #include <curl/curl.h>
 
+#include "base/clock.h"
 #include "client/options.h"
 
 static _Thread_local char open_error[ERROR_MESSAGE_SIZE];
@@ -34,20 +35,26 @@ static void process_init(void)
 
 /* ---- Log ---- */
 
-void client_log(const struct halyard_client *client, enum halyard_log_level level, const char *format, ...)
+static void log_call(void *user, enum halyard_log_level level, const char *message)
+{
+	const struct halyard_client *client = user;
+	client->settings.log(client->settings.log_user, level, message);
+}
+
+void client_log(struct halyard_client *client, enum halyard_log_level level, const char *format, ...)
 {
 	if (client->settings.log == NULL) {
 		return;
 	}
-	char message[ERROR_MESSAGE_SIZE + 128];
+	char message[DELIVERY_LOG_BYTES];
 	va_list args;
 	va_start(args, format);
 	(void)vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
-	client->settings.log(client->settings.log_user, level, message);
+	delivery_log(&client->delivery, level, message);
 }
 
-/* Tells once that the cache cannot be written, and that it can again. In the delivery thread. */
+/* In the delivery thread. */
 static void on_cache(void *user, enum status status, const struct error *err)
 {
 	struct halyard_client *client = user;
@@ -124,6 +131,7 @@ static void client_init(struct halyard_client *client, const struct client_setti
 	client->stale_after_ms = settings->stale_after_ms;
 	client->fork_generation = atomic_load(&client_fork_generation);
 	atomic_init(&client->confirmed_ms, CLIENT_NEVER);
+	atomic_init(&client->tick_ms, clock_monotonic_ms(&clock_system));
 	pthread_mutex_init(&client->lock, NULL);
 	pthread_condattr_t attributes;
 	pthread_condattr_init(&attributes);
@@ -135,6 +143,7 @@ static void client_init(struct halyard_client *client, const struct client_setti
 	delivery_init(&client->delivery, &client->store, &client->subscribers,
 	              settings->has_cache ? &client->cache : NULL);
 	client->delivery.on_cache = on_cache;
+	client->delivery.on_log = log_call;
 	client->delivery.user = client;
 	char instance[TELEMETRY_INSTANCE_SIZE];
 	(void)snprintf(instance, sizeof(instance), "%08x%08x", randombytes_random(), randombytes_random());
@@ -319,7 +328,7 @@ void halyard_close(struct halyard_client *client)
 	/* The network is not waited for beyond its time; a callback of the program's is. */
 	struct timespec until = deadline_get(CLIENT_CLOSE_MS);
 	bool is_done = threads_wait(client, &until, false);
-	while (!is_done && subscribers_is_running(&client->subscribers)) {
+	while (!is_done && delivery_is_calling(&client->delivery)) {
 		until = deadline_get(CLIENT_CALLBACK_MS);
 		is_done = threads_wait(client, &until, false);
 	}

@@ -2,13 +2,13 @@
 /*
  * Inside of a client: what its parts share.
  *
- * Two threads. The network thread (worker.c) owns the sync state, the transport and the intake, and puts snapshots in
- * force; it never runs the program's code but the log, and never touches the disk. The delivery
- * thread (delivery.c) does what may take its time. Evaluations (evaluate.c) read `store`,
- * `confirmed_ms` and constants, and nothing else.
+ * Two threads. The network thread (worker.c) owns the sync state, the transport and the intake, and puts
+ * snapshots in force. It runs none of the program's code and never touches the disk, so nothing but the
+ * network makes it wait. The delivery thread (delivery.c) does everything that may take its time.
+ * Evaluations (evaluate.c) read `store`, the times beside it and constants, and nothing else.
  *
- * Locks, none held while another is taken or while curl or the program's code runs: `lock`, and those
- * inside store, subscribers, delivery (which looks at store under its own) and telemetry.
+ * Locks: `lock`, and those inside store, subscribers, delivery and telemetry. None is held while curl or the
+ * program's code runs, nor while another is taken, but that delivery looks at store under its own.
  */
 #pragma once
 
@@ -30,9 +30,10 @@
 #define CLIENT_TOKEN_SIZE  512
 #define CLIENT_NEVER       INT64_MIN /* confirmed_ms before the daemon confirmed anything */
 #define CLIENT_CLOSE_MS    1900      /* halyard_close() waits for the threads at most this long */
-#define CLIENT_CALLBACK_MS 50        /* between looks at a callback that is waited for */
-#define CLIENT_FLUSH_MS    700       /* of which the last report may take */
-#define CLIENT_REPORT_MS   10000     /* one report may take */
+#define CLIENT_TICK_MS     1000  /* at most between ticks; a quarter of stale_after_ms when that is less */
+#define CLIENT_CALLBACK_MS 50    /* between looks at a callback that is waited for */
+#define CLIENT_FLUSH_MS    700   /* of which the last report may take */
+#define CLIENT_REPORT_MS   10000 /* one report may take */
 #define CLIENT_PATH_SIZE   ADDRESS_PATH_MAX_BYTES
 #define CLIENT_THREADS     2
 
@@ -71,7 +72,8 @@ struct worker {
 struct halyard_client {
 	/* for evaluations: written seldom, on lines of their own */
 	_Alignas(64) struct snapshot_store store;
-	_Alignas(64) _Atomic int64_t confirmed_ms; /* coarse monotonic time */
+	_Alignas(64) _Atomic int64_t confirmed_ms; /* by the monotonic clock; CLIENT_NEVER */
+	_Atomic int64_t tick_ms;                   /* now, as the network thread saw it at its last tick */
 	int64_t stale_after_ms;
 	unsigned fork_generation; /* of the process that opened it */
 
@@ -101,14 +103,6 @@ struct halyard_client {
 
 enum client_thread { CLIENT_NETWORK, CLIENT_DELIVERY };
 
-/* Now, of the coarse monotonic clock: a few ms behind, and cheap. */
-static inline int64_t client_now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Rises in a child with each fork(): a client of another generation has no threads here. */
 extern atomic_uint client_fork_generation;
 
@@ -117,8 +111,8 @@ static inline bool client_is_inherited(const struct halyard_client *client)
 	return atomic_load_explicit(&client_fork_generation, memory_order_relaxed) != client->fork_generation;
 }
 
-/* Says something through the log option; never a secret. No lock may be held. */
-void client_log(const struct halyard_client *client, enum halyard_log_level level, const char *format, ...)
+/* Has something said through the log option, by the delivery thread; never a secret. */
+void client_log(struct halyard_client *client, enum halyard_log_level level, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 
 void client_free(struct halyard_client *client);

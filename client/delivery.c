@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/delivery.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -62,6 +63,26 @@ void delivery_announce(struct delivery *delivery, const struct ruleset *before, 
 	}
 	pthread_cond_signal(&delivery->work);
 	pthread_mutex_unlock(&delivery->lock);
+}
+
+void delivery_log(struct delivery *delivery, enum halyard_log_level level, const char *message)
+{
+	pthread_mutex_lock(&delivery->lock);
+	if (delivery->line_count < DELIVERY_LOG_LENGTH) {
+		uint32_t next = (delivery->first_line + delivery->line_count++) % DELIVERY_LOG_LENGTH;
+		delivery->lines[next].level = level;
+		(void)snprintf(delivery->lines[next].message, DELIVERY_LOG_BYTES, "%s", message);
+		pthread_cond_signal(&delivery->work);
+	}
+	pthread_mutex_unlock(&delivery->lock);
+}
+
+bool delivery_is_calling(struct delivery *delivery)
+{
+	pthread_mutex_lock(&delivery->lock);
+	bool is_calling = delivery->is_calling;
+	pthread_mutex_unlock(&delivery->lock);
+	return is_calling;
 }
 
 void delivery_close(struct delivery *delivery)
@@ -144,12 +165,15 @@ static void work_wait(struct delivery *delivery, int64_t timeout_ms)
 	(void)pthread_cond_timedwait(&delivery->work, &delivery->lock, &until);
 }
 
-enum work { WORK_NONE, WORK_CHANGE, WORK_RECLAIM, WORK_STORE, WORK_END };
+enum work { WORK_NONE, WORK_LOG, WORK_CHANGE, WORK_RECLAIM, WORK_STORE, WORK_END };
 
 /* What is to be done now; WORK_NONE: wait for @ret_wait_ms. With the lock held. */
 static enum work work_next(struct delivery *delivery, bool was_idle, int64_t *ret_wait_ms)
 {
 	size_t retired = snapshot_retired_count(delivery->store);
+	if (delivery->line_count > 0) {
+		return WORK_LOG;
+	}
 	if (delivery->count > 0 && !delivery->is_closing) {
 		return retired > DELIVERY_MAX_RETIRED ? WORK_RECLAIM : WORK_CHANGE;
 	}
@@ -177,8 +201,13 @@ static enum work work_next(struct delivery *delivery, bool was_idle, int64_t *re
 static void work_do(struct delivery *delivery, enum work work)
 {
 	struct delivery_change change = { 0 };
+	struct delivery_line line;
 	uint8_t key[BUNDLE_PUBLIC_KEY_BYTES];
-	if (work == WORK_CHANGE) {
+	if (work == WORK_LOG) {
+		line = delivery->lines[delivery->first_line];
+		delivery->first_line = (delivery->first_line + 1) % DELIVERY_LOG_LENGTH;
+		delivery->line_count--;
+	} else if (work == WORK_CHANGE) {
 		change = delivery->queue[delivery->first];
 		delivery->first = (delivery->first + 1) % DELIVERY_QUEUE_LENGTH;
 		delivery->count--;
@@ -186,8 +215,11 @@ static void work_do(struct delivery *delivery, enum work work)
 		memcpy(key, delivery->key, sizeof(key));
 		delivery->is_store_due = false;
 	}
+	delivery->is_calling = work == WORK_LOG || work == WORK_CHANGE;
 	pthread_mutex_unlock(&delivery->lock);
-	if (work == WORK_CHANGE) {
+	if (work == WORK_LOG) {
+		delivery->on_log(delivery->user, line.level, line.message);
+	} else if (work == WORK_CHANGE) {
 		change_deliver(delivery, &change);
 	} else if (work == WORK_STORE) {
 		cache_write(delivery, key);
@@ -195,6 +227,7 @@ static void work_do(struct delivery *delivery, enum work work)
 		snapshot_reclaim(delivery->store);
 	}
 	pthread_mutex_lock(&delivery->lock);
+	delivery->is_calling = false;
 }
 
 void delivery_run(struct delivery *delivery)

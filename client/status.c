@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/utf8.h"
 #include "client/client.h"
 
@@ -22,7 +23,7 @@ static void snapshot_describe(struct halyard_client *client, struct halyard_stat
 	status->age_ms = UINT64_MAX;
 	status->is_stale = true;
 	if (confirmed_ms != CLIENT_NEVER) {
-		int64_t age_ms = client_now_ms() - confirmed_ms;
+		int64_t age_ms = clock_monotonic_ms(&clock_system) - confirmed_ms;
 		status->age_ms = age_ms > 0 ? (uint64_t)age_ms : 0;
 		status->is_stale = age_ms > client->stale_after_ms;
 	}

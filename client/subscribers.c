@@ -75,14 +75,6 @@ bool subscribers_is_empty(struct subscribers *subscribers)
 	return is_empty;
 }
 
-bool subscribers_is_running(struct subscribers *subscribers)
-{
-	pthread_mutex_lock(&subscribers->lock);
-	bool is_running = subscribers->running_id != 0;
-	pthread_mutex_unlock(&subscribers->lock);
-	return is_running;
-}
-
 void subscribers_notify(struct subscribers *subscribers, const struct halyard_change *change)
 {
 	uint64_t done_id = 0;

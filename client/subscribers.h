@@ -37,8 +37,5 @@ void subscribers_remove(struct subscribers *subscribers, uint64_t id);
 
 bool subscribers_is_empty(struct subscribers *subscribers);
 
-/* Is a callback running? */
-bool subscribers_is_running(struct subscribers *subscribers);
-
 /* Calls each in the order of subscription. */
 void subscribers_notify(struct subscribers *subscribers, const struct halyard_change *change);

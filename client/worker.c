@@ -19,6 +19,17 @@ static int64_t now_get(void)
 	return clock_monotonic_ms(&clock_system);
 }
 
+static int64_t min_ms(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Says what time it is to evaluations, which do not look at a clock. */
+static void tick(struct halyard_client *client)
+{
+	atomic_store_explicit(&client->tick_ms, now_get(), memory_order_relaxed);
+}
+
 /* ---- What became of an attempt ---- */
 
 /* Remembers, and logs when it is news, why the last attempt failed. */
@@ -47,6 +58,7 @@ static void state_publish(struct halyard_client *client)
 {
 	struct worker *worker = &client->worker;
 	const struct sync *sync = &worker->sync;
+	tick(client);
 	if (sync->is_confirmed) {
 		atomic_store_explicit(&client->confirmed_ms, sync->confirmed_ms, memory_order_relaxed);
 	}
@@ -393,12 +405,13 @@ static bool is_closing(struct halyard_client *client)
 
 void worker_run(struct halyard_client *client)
 {
+	int64_t tick_every_ms = min_ms(CLIENT_TICK_MS, client->settings.stale_after_ms / 4 + 1);
 	sync_begin(client);
 	while (!is_closing(client)) {
-		int64_t until_ms = sync_step(client);
+		tick(client);
+		int64_t until_ms = min_ms(sync_step(client), now_get() + tick_every_ms);
 		report_step(client, now_get());
-		int64_t report_ms = report_due_ms(client);
-		transport_run(client->worker.transport, report_ms < until_ms ? report_ms : until_ms);
+		transport_run(client->worker.transport, min_ms(until_ms, report_due_ms(client)));
 	}
 	transport_abort(client->worker.transport, TRANSPORT_MAIN);
 	report_flush(client);
