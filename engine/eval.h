@@ -86,13 +86,14 @@ void eval_flag(const struct ruleset *ruleset, const char *key, size_t key_length
  *	{"step":"prerequisite","flag":…,"variant":…,"wanted":[…],"result":…},
  *	{"step":"target","index":0,"variant":…,"result":false},
  *	{"step":"rule","index":0,"name":…,"conditions":[
- *		{"op":…,"attribute":…,"actual":…,"negate"?:true,"result":…}, …],"result":…},
+ *		{"op":…,"attribute":…,"actual":…,"negate"?:true,"result":…}, …],"result":…,"variant"?},
  *	{"step":"split","bucket_by":…,"salt":…,"total":…,"value"?,"hash"?,"bucket"?,"boundary"?,"variant":…},
  *	{"step":"default","variant":…}]}
  * Conditions behind the first that fails are not evaluated and not listed. `actual` is null for an
  * attribute that is missing; in_segment has `segments` instead, flag has `flag`, `wanted` and the
  * variant as `actual`. `result` of a condition that ended in an error is null. A split without its
- * attribute has no `value`, `hash`, `bucket` and `boundary`. Members may be added.
+ * attribute has no `value`, `hash`, `bucket` and `boundary`. A rule that serves a split has no
+ * `variant` of its own. Members may be added.
  *
  * Of the context only what the flag looks at is shown.
  */

@@ -13,6 +13,7 @@ struct recorder {
 	const struct context *context;
 	const struct flag *flag;
 	const char *const *names; /* attributes of the flag's conditions */
+	const struct rule *rule;  /* that is being looked at */
 };
 
 /* A caller's string may be anything; what is not UTF-8 in it is shown as U+FFFD. */
@@ -140,9 +141,10 @@ static void step_target(void *user, uint32_t index, bool lists_key)
 static void step_rule_begin(void *user, uint32_t index)
 {
 	struct recorder *recorder = user;
+	recorder->rule = &recorder->flag->rules[index];
 	put_step(recorder->w, "rule");
 	json_put_key_int64(recorder->w, "index", index);
-	json_put_key_string(recorder->w, "name", recorder->flag->rules[index].name);
+	json_put_key_string(recorder->w, "name", recorder->rule->name);
 	json_put_key(recorder->w, "conditions");
 	json_begin_array(recorder->w);
 }
@@ -152,6 +154,9 @@ static void step_rule_end(void *user, bool holds)
 	struct recorder *recorder = user;
 	json_end_array(recorder->w);
 	json_put_key_boolean(recorder->w, "result", holds);
+	if (holds && recorder->rule->serve.part_count == 0) {
+		put_variant(recorder->w, recorder->flag, recorder->rule->serve.variant);
+	}
 	json_end_object(recorder->w);
 }
 

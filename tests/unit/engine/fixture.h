@@ -95,3 +95,28 @@ static inline struct eval_result fixture_eval(const struct ruleset *ruleset, con
 	arena_deinit(&arena);
 	return result;
 }
+
+/* Where the steps of an explanation lead: the reason, and the variant that was served. */
+static inline const char *fixture_steps_outcome(struct json steps, struct json *ret_variant)
+{
+	const char *outcome = "none";
+	struct json step = JSON_NONE;
+	while (json_next(steps, NULL, &step)) {
+		struct json kind = json_get(step, "step");
+		bool result = json_boolean(json_get(step, "result"));
+		bool is_gate = json_equals(kind, "enabled") || json_equals(kind, "prerequisite");
+		if (is_gate && !result) {
+			outcome = "DISABLED";
+		} else if ((json_equals(kind, "target") || json_equals(kind, "rule")) && result) {
+			outcome = "TARGETING_MATCH";
+			*ret_variant = json_get(step, "variant");
+		} else if (json_equals(kind, "split")) {
+			outcome = "SPLIT";
+			*ret_variant = json_get(step, "variant");
+		} else if (json_equals(kind, "default")) {
+			outcome = strcmp(outcome, "SPLIT") == 0 ? "SPLIT" : "DEFAULT";
+			*ret_variant = json_get(step, "variant");
+		}
+	}
+	return outcome;
+}

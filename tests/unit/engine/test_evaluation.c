@@ -2,10 +2,11 @@
 /*
  * tests/vectors/evaluation.json: suites of flags and segments with cases. The client library and the
  * daemon run the same file; suites with "only":"engine" hold what the daemon would refuse to store.
- * Every case is explained, too, and what its steps say must lead to the result.
+ * Every case is explained, too, and what its steps say must lead to the result. None allocates.
  */
 #include "tests/unit/engine/fixture.h"
 
+#include "tests/support/heap.h"
 #include "tests/support/vectors.h"
 
 #include "base/json_write.h"
@@ -79,33 +80,6 @@ static bool is_as_expected(struct json expect, const struct eval_result *result)
 
 /* ---- Explain ---- */
 
-/* Where the steps lead: the last one that decided. */
-static const char *steps_outcome(struct json steps, struct json *ret_variant)
-{
-	const char *outcome = "none";
-	struct json step = JSON_NONE;
-	while (json_next(steps, NULL, &step)) {
-		struct json kind = json_get(step, "step");
-		bool result = json_boolean(json_get(step, "result"));
-		bool is_gate = json_equals(kind, "enabled") || json_equals(kind, "prerequisite");
-		if (is_gate && !result) {
-			outcome = "DISABLED";
-		} else if (json_equals(kind, "target") && result) {
-			outcome = "TARGETING_MATCH";
-			*ret_variant = json_get(step, "variant");
-		} else if (json_equals(kind, "rule") && result) {
-			outcome = "TARGETING_MATCH";
-		} else if (json_equals(kind, "split")) {
-			outcome = "SPLIT";
-			*ret_variant = json_get(step, "variant");
-		} else if (json_equals(kind, "default")) {
-			outcome = strcmp(outcome, "SPLIT") == 0 ? "SPLIT" : "DEFAULT";
-			*ret_variant = json_get(step, "variant");
-		}
-	}
-	return outcome;
-}
-
 static void explain_check(const struct ruleset *ruleset, const char *key, const struct context *context,
                           const struct eval_result *result)
 {
@@ -125,13 +99,13 @@ static void explain_check(const struct ruleset *ruleset, const char *key, const 
 	assert_true(is_value(json_get(root, "value"), result->variant));
 	assert_true(is_text(json_get(root, "cause"), result->cause));
 	struct json variant = JSON_NONE;
-	const char *outcome = steps_outcome(json_get(root, "steps"), &variant);
+	const char *outcome = fixture_steps_outcome(json_get(root, "steps"), &variant);
 	if (result->error == EVAL_ERROR_NONE) {
 		const char *reason = eval_reason_name(
 		        result->reason == EVAL_REASON_STATIC ? EVAL_REASON_DEFAULT : result->reason);
 		assert_string_equal(outcome, reason);
 	}
-	if (result->reason == EVAL_REASON_SPLIT || result->reason == EVAL_REASON_DEFAULT) {
+	if (result->error == EVAL_ERROR_NONE && result->reason != EVAL_REASON_DISABLED) {
 		assert_true(json_equals(variant, result->variant->name));
 	}
 	vectors_close(&explained);
@@ -150,7 +124,9 @@ static void case_run(const struct ruleset *ruleset, struct json row)
 	char *key = vectors_string(json_get(row, "flag"), NULL);
 	struct eval_result result;
 	memset(&result, 0xa5, sizeof(result));
+	size_t allocations = atomic_load(&heap_allocations);
 	eval_flag(ruleset, key, strlen(key), &context, &result);
+	assert_int_equal(atomic_load(&heap_allocations), allocations);
 	if (!is_as_expected(json_get(row, "expect"), &result)) {
 		size_t length = 0;
 		const char *text = json_raw(row, &length);
