@@ -2,9 +2,12 @@
 #include "flagd/http_connection.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,6 +19,9 @@
  * age of loop->now_ms and the kernel's coarser clock.
  */
 #define IDLE_SLACK_MS 50
+
+/* How long a refused peer may go on sending. */
+#define LINGER_MS 1000
 
 /* ---- Timer ---- */
 
@@ -59,6 +65,7 @@ void http_timer_stop(struct http_connection *connection)
 }
 
 static void connection_check(struct http_connection *connection);
+static void connection_drop(struct http_connection *connection);
 
 static void slot_run(struct http_loop *loop, int64_t slot_number)
 {
@@ -103,12 +110,11 @@ void http_connection_cut(struct http_connection *connection)
 static void connection_reap(struct http_connection *connection)
 {
 	(void)atomic_fetch_add_explicit(&connection->loop->server->reaped, 1, memory_order_relaxed);
-	if (connection->phase != HTTP_PHASE_WAITING) {
+	if (connection->phase == HTTP_PHASE_WAITING) {
+		connection_drop(connection);
+	} else {
 		http_connection_cut(connection);
-		return;
 	}
-	(void)close(connection->fd);
-	http_connection_free(connection);
 }
 
 /* When the peer last sent something, by the kernel; INT64_MIN when it does not say. */
@@ -169,6 +175,9 @@ static void connection_check(struct http_connection *connection)
 		break;
 	case HTTP_PHASE_STREAM:
 		http_stream_check(connection);
+		return;
+	case HTTP_PHASE_LINGERING:
+		connection_drop(connection);
 		return;
 	}
 	if (is_over) {
@@ -236,18 +245,57 @@ void http_connection_adopt(struct http_connection *connection)
 	loop->is_mhd_ready = true;
 }
 
-void http_connection_drop_waiting(struct http_loop *loop)
+static void connection_drop(struct http_connection *connection)
+{
+	(void)close(connection->fd);
+	http_connection_free(connection);
+}
+
+void http_connection_drop_all(struct http_loop *loop)
 {
 	for (size_t i = 0; i < HTTP_TIMER_SLOTS; i++) {
 		struct http_connection *next = NULL;
 		for (struct http_connection *c = loop->slots[i]; c != NULL; c = next) {
 			next = c->next;
-			if (c->phase == HTTP_PHASE_WAITING) {
-				(void)close(c->fd);
-				http_connection_free(c);
+			if (c->phase == HTTP_PHASE_WAITING || c->phase == HTTP_PHASE_LINGERING) {
+				connection_drop(c);
 			}
 		}
 	}
+}
+
+void http_connection_linger(struct http_connection *connection)
+{
+	char bytes[16 * 1024];
+	ssize_t length = 0;
+	do {
+		length = recv(connection->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+	} while (length > 0);
+	if (length == 0 || (errno != EAGAIN && errno != EINTR)) {
+		connection_drop(connection);
+	}
+}
+
+/* libmicrohttpd is about to close its descriptor; a copy keeps the socket. False: it goes as well. */
+static bool linger_start(struct http_connection *connection)
+{
+	struct http_loop *loop = connection->loop;
+	if (!connection->is_lingering || connection->is_cut || loop->is_draining) {
+		return false;
+	}
+	int fd = fcntl(connection->fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0) {
+		return false;
+	}
+	connection->fd = fd;
+	connection->mhd = NULL;
+	connection->phase = HTTP_PHASE_LINGERING;
+	http_timer_start(connection, LINGER_MS);
+	if (!http_loop_watch(loop, fd, EPOLLIN | EPOLLRDHUP, &connection->source)) {
+		(void)close(fd);
+		return false;
+	}
+	return true;
 }
 
 static void connection_closed(struct http_connection *connection)
@@ -256,7 +304,9 @@ static void connection_closed(struct http_connection *connection)
 	if (connection->exchange != NULL) {
 		http_exchange_release(connection->exchange);
 	}
-	http_connection_free(connection);
+	if (!linger_start(connection)) {
+		http_connection_free(connection);
+	}
 }
 
 void http_connection_notify(void *loop, struct MHD_Connection *mhd, void **context,

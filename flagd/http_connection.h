@@ -30,8 +30,14 @@ void http_timer_stop(struct http_connection *connection);
 /* Looks at all connections that are due at loop->now_ms. */
 void http_timer_run(struct http_loop *loop);
 
-/* Closes those that have not sent anything yet. */
-void http_connection_drop_waiting(struct http_loop *loop);
+/*
+ * A lingering one is readable. A socket that is closed with bytes unread is reset, and the reset can
+ * overtake the answer; so what the peer still sends is read and thrown away for a while.
+ */
+void http_connection_linger(struct http_connection *connection);
+
+/* Closes those that libmicrohttpd does not have: waiting and lingering. */
+void http_connection_drop_all(struct http_loop *loop);
 
 /* libmicrohttpd's notification. */
 void http_connection_notify(void *loop, struct MHD_Connection *mhd, void **context,

@@ -190,6 +190,8 @@ static void event_dispatch(struct http_loop *loop, const struct epoll_event *eve
 		struct http_connection *connection = (struct http_connection *)source;
 		if (connection->phase == HTTP_PHASE_WAITING) {
 			http_accept_first_bytes(connection);
+		} else if (connection->phase == HTTP_PHASE_LINGERING) {
+			http_connection_linger(connection);
 		} else {
 			http_stream_peer_gone(connection);
 		}
@@ -253,7 +255,7 @@ void *http_loop_run(void *loop_pointer)
 		bool has_waited = timeout_ms < 0 || timeout_ms > BUSY_WAIT_MS;
 		busy_rounds = has_waited || loop->progress != progress ? 0 : busy_rounds + 1;
 	}
-	http_connection_drop_waiting(loop);
+	http_connection_drop_all(loop);
 	http_stream_cut_all(loop);
 	MHD_stop_daemon(loop->daemon);
 	loop->daemon = NULL;

@@ -38,6 +38,7 @@ enum http_phase {
 	HTTP_PHASE_WORKER,  /* suspended until the worker is done */
 	HTTP_PHASE_SENDING, /* an answer is on its way */
 	HTTP_PHASE_STREAM,
+	HTTP_PHASE_LINGERING, /* refused and closed by libmicrohttpd; we hold a descriptor of the socket */
 };
 
 union http_peer {
@@ -52,6 +53,7 @@ struct http_connection {
 	struct http_loop *loop;
 	struct MHD_Connection *mhd; /* NULL while waiting */
 	int fd;
+	bool is_lingering;                  /* an answer was given before all was read */
 	bool is_cut;                        /* a deadline passed and the socket was shut down */
 	struct http_connection *next;       /* in a timer slot, or in another loop's inbox */
 	struct http_connection **prev_link; /* NULL: in no timer slot */

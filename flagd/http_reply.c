@@ -144,6 +144,8 @@ void http_reply_preflight(struct http_reply *reply, const char *allow)
 
 /* ---- To libmicrohttpd ---- */
 
+#define SEND_PIECE_BYTES (256 * 1024)
+
 /* An unset reply, or one that ran out of memory or room, becomes a 500 or 503. */
 static void reply_repair(struct http_exchange *exchange)
 {

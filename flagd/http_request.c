@@ -245,8 +245,17 @@ static enum status request_admit(struct http_exchange *exchange, struct error *e
 static bool is_worth_discarding(const struct http_exchange *exchange)
 {
 	const struct http_facts *facts = &exchange->facts;
-	return !facts->is_chunked && facts->content_length <= DISCARD_MAX_BYTES &&
+	return !facts->is_chunked && exchange->reply.status != 413 &&
+	       facts->content_length <= DISCARD_MAX_BYTES &&
 	       (facts->content_length == 0 || facts->known[HTTP_KNOWN_EXPECT] == NULL);
+}
+
+/* Answers at once and closes, whatever the peer is still sending. */
+static enum MHD_Result request_refuse(struct http_exchange *exchange)
+{
+	exchange->reply.close = true;
+	exchange->connection->is_lingering = true;
+	return http_reply_queue(exchange) ? MHD_YES : MHD_NO;
 }
 
 static enum MHD_Result head_handle(struct http_exchange *exchange, struct MHD_Connection *mhd,
@@ -263,8 +272,7 @@ static enum MHD_Result head_handle(struct http_exchange *exchange, struct MHD_Co
 		(void)atomic_fetch_add_explicit(&loop->server->rejected_hygiene, 1, memory_order_relaxed);
 		trace_start(&request->trace, exchange->facts.known[HTTP_KNOWN_TRACEPARENT]);
 		http_reply_problem(request, &exchange->reply, &err);
-		exchange->reply.close = true;
-		return http_reply_queue(exchange) ? MHD_YES : MHD_NO;
+		return request_refuse(exchange);
 	}
 	trace_start(&request->trace, exchange->facts.known[HTTP_KNOWN_TRACEPARENT]);
 	status = route_find(exchange, method, &err);
@@ -279,11 +287,7 @@ static enum MHD_Result head_handle(struct http_exchange *exchange, struct MHD_Co
 		return MHD_YES;
 	}
 	exchange->stage = HTTP_STAGE_DISCARD;
-	if (is_worth_discarding(exchange)) {
-		return MHD_YES;
-	}
-	exchange->reply.close = true;
-	return http_reply_queue(exchange) ? MHD_YES : MHD_NO;
+	return is_worth_discarding(exchange) ? MHD_YES : request_refuse(exchange);
 }
 
 /* ---- The body ---- */
