@@ -32,6 +32,7 @@ static uint32_t json_name_hash(struct json name)
 		return (uint32_t)XXH3_64bits_withSeed(raw, node->length - 2, json_seed);
 	}
 	XXH3_state_t state;
+	XXH3_INITSTATE(&state); /* or what lies on the stack could pass for a secret of this seed */
 	(void)XXH3_64bits_reset_withSeed(&state, json_seed);
 	struct json_chars chars = json_chars_of(name);
 	char chunk[256];

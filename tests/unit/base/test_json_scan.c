@@ -236,6 +236,41 @@ static void names_given_twice_in_objects_of_any_size(void **state)
 	}
 }
 
+/* Long names, of which the escaped ones are hashed in pieces; member @twice is called like member 0. */
+static void put_long_members(struct buf *buf, unsigned length, unsigned twice)
+{
+	enum { COUNT = 20 };
+	buf_append_char(buf, '{');
+	for (unsigned i = 0; i < COUNT; i++) {
+		buf_append_format(buf, "%s\"%s", i > 0 ? "," : "", i % 2 == 0 ? "\\u0078" : "x");
+		for (unsigned j = 0; j < length; j++) {
+			buf_append_char(buf, 'x');
+		}
+		buf_append_format(buf, "%u\":%u", i == twice ? 0 : i, i);
+	}
+	buf_append_char(buf, '}');
+	assert_false(buf->failed);
+}
+
+static void long_names_given_twice(void **state)
+{
+	(void)state;
+	static const unsigned lengths[] = { 0,   14,  126, 127, 238, 239, 240,  241, 251,
+		                            252, 253, 254, 255, 256, 300, 1000, 5000 };
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		for (unsigned twice = 0; twice < 20; twice++) {
+			struct buf buf;
+			struct document document;
+			buf_init(&buf, 1 << 20);
+			put_long_members(&buf, lengths[i], twice);
+			document_parse(&document, buf.data, buf.length);
+			assert_int_equal(document.status, twice == 0 ? STATUS_OK : STATUS_MALFORMED);
+			document_close(&document);
+			buf_deinit(&buf);
+		}
+	}
+}
+
 static void small_documents_allocate_nothing(void **state)
 {
 	(void)state;
@@ -325,6 +360,7 @@ int main(void)
 		cmocka_unit_test(deep_nesting),
 		cmocka_unit_test(names_given_twice),
 		cmocka_unit_test(names_given_twice_in_objects_of_any_size),
+		cmocka_unit_test(long_names_given_twice),
 		cmocka_unit_test(small_documents_allocate_nothing),
 		cmocka_unit_test(parse_grows_as_needed),
 		cmocka_unit_test(flags_of_values),
