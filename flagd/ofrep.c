@@ -62,7 +62,8 @@ static enum status context_parse(struct http_request *request, struct context *r
 		struct json root = json_root(&doc);
 		status = json_is(root, JSON_OBJECT)
 		                 ? context_read(json_get(root, "context"), request->arena, ret, err)
-		                 : (enum status)error_fail(err, STATUS_INVALID, "The body must be a JSON object");
+		                 : (enum status)error_fail(err, STATUS_INVALID,
+		                                           "The body must be a JSON object");
 	}
 	json_doc_deinit(&doc);
 	return status;
@@ -108,12 +109,18 @@ void ofrep_evaluate(struct http_request *request, struct http_reply *reply)
 
 /* ---- Bulk ---- */
 
-/* ETag of the answer: of the flags alone, because the stream's address and the revision change without them. */
-static void bulk_etag(const struct buf *flags, char out[static 2 * OFREP_ETAG_BYTES + 1])
+/*
+ * ETag of the answer: of the flags and the stream's ticket. Not of the revision, which changes without them; but
+ * a client that gets a 304 goes on with the ticket that it has, which must not expire under it.
+ */
+static void bulk_etag(const struct buf *flags, const char *ticket, char out[static 2 * OFREP_ETAG_BYTES + 1])
 {
 	uint8_t digest[OFREP_ETAG_BYTES];
-	(void)crypto_generichash(digest, sizeof(digest), (const unsigned char *)buf_string(flags),
-	                         flags->length, NULL, 0);
+	crypto_generichash_state state;
+	(void)crypto_generichash_init(&state, NULL, 0, sizeof(digest));
+	(void)crypto_generichash_update(&state, (const unsigned char *)ticket, strlen(ticket) + 1);
+	(void)crypto_generichash_update(&state, (const unsigned char *)buf_string(flags), flags->length);
+	(void)crypto_generichash_final(&state, digest, sizeof(digest));
 	(void)sodium_bin2hex(out, 2 * OFREP_ETAG_BYTES + 1, digest, sizeof(digest));
 }
 
@@ -138,19 +145,15 @@ static void bulk_flags_write(struct http_request *request, const struct snapshot
 	buf_append_char(out, ']');
 }
 
-static void bulk_tail_write(struct http_request *request, const struct snapshot *snapshot,
+static void bulk_tail_write(struct http_request *request, const struct snapshot *snapshot, const char *ticket,
                             struct json_writer *w)
 {
 	struct app *app = request->app;
-	const struct manifest *manifest = snapshot_manifest(snapshot);
 	json_put_key(w, "metadata");
 	json_begin_object(w);
-	json_put_key_string(w, "flagSetId", manifest->environment);
+	json_put_key_string(w, "flagSetId", snapshot_environment(snapshot));
 	json_put_key_string(w, "version", snapshot_tag(snapshot));
 	json_end_object(w);
-	char ticket[TICKET_SIZE];
-	ticket_format(auth_principal(request), manifest->environment, app->pepper, clock_wall_ms(app->clock),
-	              ticket);
 	char uri[TICKET_SIZE + 64];
 	(void)snprintf(uri, sizeof(uri), "/ofrep/v1/stream?ticket=%s", ticket);
 	json_put_key(w, "eventStreams");
@@ -171,6 +174,7 @@ static void bulk_tail_write(struct http_request *request, const struct snapshot 
 
 void ofrep_evaluate_all(struct http_request *request, struct http_reply *reply)
 {
+	struct app *app = request->app;
 	struct snapshot *snapshot = NULL;
 	struct context context;
 	if (!ofrep_begin(request, reply, &snapshot, &context)) {
@@ -180,7 +184,10 @@ void ofrep_evaluate_all(struct http_request *request, struct http_reply *reply)
 	buf_init(&flags, OFREP_MAX_BULK_BYTES);
 	bulk_flags_write(request, snapshot, &context, &flags);
 	char etag[2 * OFREP_ETAG_BYTES + 1];
-	bulk_etag(&flags, etag);
+	char ticket[TICKET_SIZE];
+	ticket_format(auth_principal(request), snapshot_environment(snapshot), app->pepper,
+	              clock_wall_ms(app->clock), ticket);
+	bulk_etag(&flags, ticket, etag);
 	const char *known = http_header(request, "If-None-Match");
 	if (flags.failed) {
 		struct error err = ERROR_INIT;
@@ -195,7 +202,7 @@ void ofrep_evaluate_all(struct http_request *request, struct http_reply *reply)
 		json_begin_object(&w);
 		json_put_key(&w, "flags");
 		json_put_raw(&w, flags.data, flags.length);
-		bulk_tail_write(request, snapshot, &w);
+		bulk_tail_write(request, snapshot, ticket, &w);
 		json_end_object(&w);
 		http_reply_header(reply, "ETag", "\"%s\"", etag);
 	}
