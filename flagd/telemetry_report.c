@@ -5,8 +5,6 @@
 
 #include "engine/flag.h"
 
-const struct json_limits telemetry_limits = { .max_bytes = 65536, .max_nodes = 32768, .max_depth = 4 };
-
 #define STRING JSON_BIT(JSON_STRING)
 #define NUMBER JSON_BIT(JSON_NUMBER)
 #define ARRAY  JSON_BIT(JSON_ARRAY)

@@ -14,9 +14,6 @@
 #define TELEMETRY_MAX_ROWS        1000             /* of a list */
 #define TELEMETRY_MAX_COUNT       9007199254740991 /* 2^53 - 1 */
 
-/* For the body of a report: 64 KiB of short rows have more values than other bodies. */
-extern const struct json_limits telemetry_limits;
-
 struct telemetry_row {
 	const char *flag;
 	const char *variant; /* "" in `unknown` */

@@ -14,6 +14,8 @@
 
 #define NOW_MS 1790000000000
 
+static const struct json_limits limits = { .max_bytes = 65536, .max_nodes = 20000, .max_depth = 4 };
+
 #define CLIENT "\"client\":{\"name\":\"libhalyard\",\"version\":\"0.1.0\",\"instance\":\"0123456789abcdef\"}"
 #define HEAD   "{" CLIENT ",\"epoch\":\"1\",\"revision\":\"42\""
 
@@ -33,7 +35,7 @@ static enum status text_take(struct telemetry *telemetry, const char *environmen
                              int64_t now_ms, struct error *err)
 {
 	struct json_doc doc = { 0 };
-	if (json_parse(text, strlen(text), &telemetry_limits, &doc, err) != STATUS_OK) {
+	if (json_parse(text, strlen(text), &limits, &doc, err) != STATUS_OK) {
 		fail_msg("%s: %s", text, err->message);
 	}
 	const enum status status = telemetry_take(telemetry, environment, json_root(&doc), now_ms, err);
@@ -259,9 +261,9 @@ static void a_thousand_rows_are_the_limit(void **state)
 static void the_longest_report_fits_the_limits(void **state)
 {
 	struct buf buf;
-	buf_init(&buf, telemetry_limits.max_bytes);
+	buf_init(&buf, limits.max_bytes);
 	buf_append_string(&buf, HEAD ",\"outcomes\":[");
-	while (buf.length + 120 < telemetry_limits.max_bytes) {
+	while (buf.length + 120 < limits.max_bytes) {
 		buf_append_format(
 		        &buf,
 		        "%s{\"flag\":\"a\",\"variant\":\"\",\"count\":1,\"errors\":0,\"latency_ms\":" LATENCY
