@@ -92,6 +92,14 @@ int fixture_worker_held(void)
 	return held;
 }
 
+int fixture_worker_queued(void)
+{
+	(void)pthread_mutex_lock(&worker.lock);
+	int count = worker.count;
+	(void)pthread_mutex_unlock(&worker.lock);
+	return count;
+}
+
 void fixture_worker_release(void)
 {
 	(void)pthread_mutex_lock(&worker.lock);
@@ -320,6 +328,31 @@ struct fixture *fixture_open(void (*change)(struct http_options *options))
 	return &fixture;
 }
 
+static struct {
+	pthread_t thread;
+	struct http_server *server;
+	uint32_t grace_ms;
+} closing;
+
+static void *closing_run(void *unused)
+{
+	http_server_close(closing.server, closing.grace_ms);
+	return unused;
+}
+
+void fixture_close_later(struct fixture *self, uint32_t grace_ms)
+{
+	closing.server = self->server;
+	closing.grace_ms = grace_ms;
+	self->server = NULL;
+	assert_int_equal(pthread_create(&closing.thread, NULL, closing_run, NULL), 0);
+}
+
+void fixture_close_join(void)
+{
+	assert_int_equal(pthread_join(closing.thread, NULL), 0);
+}
+
 void fixture_close(struct fixture *self)
 {
 	fixture_worker_release();
@@ -455,13 +488,22 @@ bool fixture_read_to_end(int fd, size_t *ret_bytes)
 
 void fixture_read_until(int fd, const char *text)
 {
+	char bytes[4096];
 	size_t want = strlen(text);
 	size_t have = 0;
 	while (have < want) {
-		char c;
-		assert_int_equal(read_some(fd, &c, 1), 1);
-		/* Good enough for texts without a repeated beginning. */
-		have = c == text[have] ? have + 1 : c == text[0];
+		if (!fixture_readable(fd, FIXTURE_WAIT_MS)) {
+			fail_msg("no %s in time", text);
+		}
+		ssize_t length = recv(fd, bytes, sizeof(bytes), MSG_PEEK);
+		assert_true(length > 0);
+		size_t taken = 0;
+		while (taken < (size_t)length && have < want) {
+			char c = bytes[taken++];
+			/* Good enough for texts without a repeated beginning. */
+			have = c == text[have] ? have + 1 : c == text[0];
+		}
+		assert_int_equal(recv(fd, bytes, taken, MSG_WAITALL), taken);
 	}
 }
 

@@ -39,12 +39,17 @@ struct fixture {
 
 /* @change (NULL allowed) edits the options before the server is opened. */
 struct fixture *fixture_open(void (*change)(struct http_options *options));
-void fixture_close(struct fixture *fixture);
+void fixture_close(struct fixture *fixture); /* if it is not closed yet */
+
+/* Closes the server on a thread of its own; the worker goes on. */
+void fixture_close_later(struct fixture *fixture, uint32_t grace_ms);
+void fixture_close_join(void);
 
 /* ---- The worker ---- */
 
 /* How many requests the worker holds back at /late. */
 int fixture_worker_held(void);
+int fixture_worker_queued(void);
 void fixture_worker_release(void);
 
 /* ---- Streams ---- */
