@@ -23,7 +23,7 @@ const revisionOf = async (flagd) => (await flagd.get('/api/v1/environments/prod'
 
 /** Restarts a daemon on the same port with the same data. */
 async function restart(t, flagd, { data = flagd.data, args = [] } = {}) {
-  const again = await Flagd.start({ data, args: [...args, '--listen', `127.0.0.1:${flagd.port}`] });
+  const again = await Flagd.start({ data, args, listen: `127.0.0.1:${flagd.port}` });
   atEnd(t, () => (again.hasEnded ? undefined : again.stop()));
   return again;
 }
@@ -47,7 +47,7 @@ test('polling alone follows too', async (t) => {
   const probe = startProbe(t, { url: flagd.url, token, args: ['--poll-only', '--poll-ms', '100'] });
   assert.equal((await probe.ask('ready 5000')).result, 0);
   await flagd.patch(FLAG, { enabled: true });
-  assert.equal((await probe.ask(`wait ${await revisionOf(flagd)} 5000`)).result, 0);
+  assert.equal((await probe.ask(`wait ${await revisionOf(flagd)} 5000`)).ok, true);
   assert.equal((await probe.ask('status')).state, 'polling');
 });
 
@@ -58,7 +58,7 @@ test('a daemon that is gone for good: the last values, marked stale; a new proce
   const probe = startProbe(t, { url: flagd.url, token, args: ['--cache-dir', cache, '--stale-ms', '300'] });
   await probe.ask(`wait ${await revisionOf(flagd)} 5000`);
   await flagd.kill9();
-  assert.equal((await probe.ask('state disconnected 5000')).result, 0);
+  assert.equal((await probe.ask('state disconnected 5000')).ok, true);
   const { value } = await probe.ask('bool ENABLE_ALERTS u1');
   assert.equal(value, true);
   let stale = false;
@@ -101,7 +101,7 @@ test('a daemon that comes back is followed again', async (t) => {
   await probe.ask('state disconnected 5000');
   const again = await restart(t, flagd);
   await again.patch(FLAG, { enabled: true });
-  assert.equal((await probe.ask(`wait ${await revisionOf(again)} 15000`, 20_000)).result, 0);
+  assert.equal((await probe.ask(`wait ${await revisionOf(again)} 15000`, 20_000)).ok, true);
   assert.equal((await probe.ask('bool ENABLE_ALERTS u1')).value, true);
 });
 
@@ -221,7 +221,7 @@ test('fork, closed descriptors and a bounded close', async (t) => {
   await probe.ask('close-descriptors');
   assert.equal((await probe.ask('bool ENABLE_ALERTS u1')).error, 'NONE');
   await flagd.patch(FLAG, { enabled: true });
-  assert.equal((await probe.ask(`wait ${await revisionOf(flagd)} 20000`, 25_000)).result, 0, 'it follows again');
+  assert.equal((await probe.ask(`wait ${await revisionOf(flagd)} 20000`, 25_000)).ok, true, 'it follows again');
   flagd.child.kill('SIGSTOP'); // answers nothing any more
   const closed = await probe.ask('close', 10_000);
   flagd.child.kill('SIGCONT');

@@ -148,9 +148,9 @@ export class Program {
 
 /** A running daemon; made by startFlagd() or Flagd.start(). */
 export class Flagd extends Program {
-  static async start({ data, args = [], env = {}, prefix = [], deadlineMs = isSanitized ? 20_000 : 10_000 }) {
+  static async start({ data, listen = '127.0.0.1:0', args = [], env = {}, prefix = [], deadlineMs = isSanitized ? 20_000 : 10_000 }) {
     const program = path.join(buildFolder, 'flagd/flagd');
-    const command = [...prefix, program, '--data', data, '--listen', '127.0.0.1:0', ...args];
+    const command = [...prefix, program, '--data', data, '--listen', listen, ...args];
     const flagd = new Flagd(command, { env });
     flagd.data = data;
     try {
