@@ -85,22 +85,20 @@ static int document_release(void **state)
 	return 0;
 }
 
-/* Member of members: "paths", "/healthz", "get", NULL. */
-static struct json in(struct json value, ...)
+static struct json in_list(struct json value, const char *const *names)
 {
-	va_list names;
-	va_start(names, value);
-	for (const char *name = va_arg(names, const char *); name != NULL;
-	     name = va_arg(names, const char *)) {
-		value = json_get(value, name);
+	for (; *names != NULL; names++) {
+		value = json_get(value, *names);
 	}
-	va_end(names);
 	return value;
 }
 
+/* Member of members: in(root, "paths", "/healthz", "get"). */
+#define in(value, ...) in_list((value), (const char *const[]){ __VA_ARGS__, NULL })
+
 static struct json operation(const char *pattern, const char *method)
 {
-	const struct json found = in(json_root(&doc), "paths", pattern, method, NULL);
+	const struct json found = in(json_root(&doc), "paths", pattern, method);
 	assert_true(json_is(found, JSON_OBJECT));
 	return found;
 }
@@ -122,67 +120,67 @@ static void is_raw(struct json value, const char *expected)
 static void head_names_version_and_product(void **state)
 {
 	(void)state;
-	is_raw(in(json_root(&doc), "openapi", NULL), "\"3.1.0\"");
-	is_raw(in(json_root(&doc), "info", "version", NULL), "\"" HALYARD_VERSION "\"");
-	is_raw(in(json_root(&doc), "info", "title", NULL), "\"Halyard\"");
-	assert_int_equal(json_count(in(json_root(&doc), "paths", NULL)), 7);
+	is_raw(in(json_root(&doc), "openapi"), "\"3.1.0\"");
+	is_raw(in(json_root(&doc), "info", "version"), "\"" HALYARD_VERSION "\"");
+	is_raw(in(json_root(&doc), "info", "title"), "\"Halyard\"");
+	assert_int_equal(json_count(in(json_root(&doc), "paths")), 7);
 }
 
 static void open_routes_need_nothing(void **state)
 {
 	(void)state;
 	const struct json health = operation("/healthz", "get");
-	is_raw(in(health, "operationId", NULL), "\"health_get\"");
-	is_raw(in(health, "security", NULL), "[]");
-	is_raw(in(health, "tags", NULL), "[\"Operations\"]");
-	is_raw(in(health, "parameters", NULL), "[]");
-	assert_true(json_is(in(health, "requestBody", NULL), JSON_ABSENT));
-	assert_true(json_is(in(health, "description", NULL), JSON_ABSENT));
-	is_raw(in(health, "responses", "200", "content", "application/json", "schema", NULL),
+	is_raw(in(health, "operationId"), "\"health_get\"");
+	is_raw(in(health, "security"), "[]");
+	is_raw(in(health, "tags"), "[\"Operations\"]");
+	is_raw(in(health, "parameters"), "[]");
+	assert_true(json_is(in(health, "requestBody"), JSON_ABSENT));
+	assert_true(json_is(in(health, "description"), JSON_ABSENT));
+	is_raw(in(health, "responses", "200", "content", "application/json", "schema"),
 	       REF("schemas", "Health"));
-	is_raw(in(health, "responses", "400", NULL), REF("responses", "Problem400"));
-	assert_true(json_is(in(health, "responses", "401", NULL), JSON_ABSENT));
-	is_raw(in(operation("/readyz", "get"), "responses", "503", NULL), REF("responses", "ready_get.503"));
-	is_raw(in(health, "responses", "503", NULL), REF("responses", "Problem503"));
+	is_raw(in(health, "responses", "400"), REF("responses", "Problem400"));
+	assert_true(json_is(in(health, "responses", "401"), JSON_ABSENT));
+	is_raw(in(operation("/readyz", "get"), "responses", "503"), REF("responses", "ready_get.503"));
+	is_raw(in(health, "responses", "503"), REF("responses", "Problem503"));
 }
 
 static void reads_take_if_none_match(void **state)
 {
 	(void)state;
 	const struct json get = operation("/api/v1/flags/{key}/environments/{environment}", "get");
-	is_raw(in(get, "security", NULL), "[{\"Bearer\":[]},{\"ApiKey\":[]}]");
-	is_raw(in(get, "description", NULL), "\"Now or then.\\n\\nNeeds the owner token.\"");
-	is_raw(in(get, "parameters", NULL),
+	is_raw(in(get, "security"), "[{\"Bearer\":[]},{\"ApiKey\":[]}]");
+	is_raw(in(get, "description"), "\"Now or then.\\n\\nNeeds the owner token.\"");
+	is_raw(in(get, "parameters"),
 	       "[" REF("parameters", "path.key") "," REF("parameters", "path.environment") "," REF(
 	               "parameters", "At") "," REF("parameters", "IfNoneMatch") "]");
-	is_raw(in(get, "responses", "200", "headers", "ETag", NULL), REF("headers", "ETag"));
-	assert_true(json_is(in(get, "responses", "304", NULL), JSON_OBJECT));
-	assert_true(json_is(in(get, "responses", "304", "content", NULL), JSON_ABSENT));
-	assert_true(json_is(in(get, "responses", "412", NULL), JSON_ABSENT));
-	assert_true(json_is(in(get, "responses", "413", NULL), JSON_ABSENT));
+	is_raw(in(get, "responses", "200", "headers", "ETag"), REF("headers", "ETag"));
+	assert_true(json_is(in(get, "responses", "304"), JSON_OBJECT));
+	assert_true(json_is(in(get, "responses", "304", "content"), JSON_ABSENT));
+	assert_true(json_is(in(get, "responses", "412"), JSON_ABSENT));
+	assert_true(json_is(in(get, "responses", "413"), JSON_ABSENT));
 	static const char *const codes[] = { "400", "401", "403", "404", "429", "500", "503" };
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
 		char ref[64];
 		(void)snprintf(ref, sizeof(ref), "{\"$ref\":\"#/components/responses/Problem%s\"}", codes[i]);
-		is_raw(in(get, "responses", codes[i], NULL), ref);
+		is_raw(in(get, "responses", codes[i]), ref);
 	}
-	assert_int_equal(json_count(in(get, "responses", NULL)), 9);
+	assert_int_equal(json_count(in(get, "responses")), 9);
 }
 
 static void changes_take_if_match_and_previews(void **state)
 {
 	(void)state;
 	const struct json patch = operation("/api/v1/flags/{key}/environments/{environment}", "patch");
-	is_raw(in(patch, "parameters", NULL),
+	is_raw(in(patch, "parameters"),
 	       "[" REF("parameters", "path.key") "," REF("parameters", "path.environment") "," REF(
 	               "parameters", "DryRun") "," REF("parameters",
 	                                               "IfMatch") "," REF("parameters",
 	                                                                  "IdempotencyKey") "]");
-	is_raw(in(patch, "responses", "200", "content", "application/json", "schema", NULL),
+	is_raw(in(patch, "responses", "200", "content", "application/json", "schema"),
 	       "{\"anyOf\":[" REF("schemas", "Setting") "," REF("schemas", "DryRun") "]}");
-	is_raw(in(patch, "responses", "412", NULL), REF("responses", "Problem412"));
-	is_raw(in(patch, "responses", "413", NULL), REF("responses", "Problem413"));
-	is_raw(in(patch, "requestBody", NULL),
+	is_raw(in(patch, "responses", "412"), REF("responses", "Problem412"));
+	is_raw(in(patch, "responses", "413"), REF("responses", "Problem413"));
+	is_raw(in(patch, "requestBody"),
 	       "{\"description\":\"At most 1024 "
 	       "bytes.\",\"required\":true,\"content\":{\"application/json\":{\"schema\":" REF(
 	               "schemas", "SettingPatch") "}}}");
@@ -192,21 +190,20 @@ static void creations_answer_201_and_previews_200(void **state)
 {
 	(void)state;
 	const struct json post = operation("/api/v1/flags", "post");
-	is_raw(in(post, "responses", "201", "content", "application/json", "schema", NULL),
-	       REF("schemas", "Flag"));
-	is_raw(in(post, "responses", "200", "content", "application/json", "schema", NULL),
+	is_raw(in(post, "responses", "201", "content", "application/json", "schema"), REF("schemas", "Flag"));
+	is_raw(in(post, "responses", "200", "content", "application/json", "schema"),
 	       REF("schemas", "DryRun"));
-	is_raw(in(post, "responses", "409", NULL), REF("responses", "Problem409"));
-	assert_true(json_is(in(post, "responses", "412", NULL), JSON_ABSENT));
+	is_raw(in(post, "responses", "409"), REF("responses", "Problem409"));
+	assert_true(json_is(in(post, "responses", "412"), JSON_ABSENT));
 	const struct json put = operation("/api/v1/segments/{key}", "put");
-	is_raw(in(put, "responses", "201", "content", "application/json", "schema", NULL),
+	is_raw(in(put, "responses", "201", "content", "application/json", "schema"),
 	       REF("schemas", "Segment"));
-	is_raw(in(put, "responses", "200", "content", "application/json", "schema", NULL),
+	is_raw(in(put, "responses", "200", "content", "application/json", "schema"),
 	       REF("schemas", "Segment"));
 	const struct json delete = operation("/api/v1/segments/{key}", "delete");
-	assert_true(json_is(in(delete, "responses", "204", NULL), JSON_OBJECT));
-	assert_true(json_is(in(delete, "responses", "204", "content", NULL), JSON_ABSENT));
-	is_raw(in(delete, "responses", "200", "content", "application/json", "schema", NULL),
+	assert_true(json_is(in(delete, "responses", "204"), JSON_OBJECT));
+	assert_true(json_is(in(delete, "responses", "204", "content"), JSON_ABSENT));
+	is_raw(in(delete, "responses", "200", "content", "application/json", "schema"),
 	       REF("schemas", "DryRun"));
 }
 
@@ -214,14 +211,14 @@ static void ofrep_has_problems_and_conditions_of_its_own(void **state)
 {
 	(void)state;
 	const struct json all = operation("/ofrep/v1/evaluate/flags", "post");
-	is_raw(in(all, "requestBody", "required", NULL), "false");
-	is_raw(in(all, "parameters", NULL), "[" REF("parameters", "IfNoneMatch") "]");
-	is_raw(in(all, "responses", "400", NULL), REF("responses", "Ofrep400"));
-	assert_true(json_is(in(all, "responses", "304", NULL), JSON_OBJECT));
+	is_raw(in(all, "requestBody", "required"), "false");
+	is_raw(in(all, "parameters"), "[" REF("parameters", "IfNoneMatch") "]");
+	is_raw(in(all, "responses", "400"), REF("responses", "Ofrep400"));
+	assert_true(json_is(in(all, "responses", "304"), JSON_OBJECT));
 	const struct json stream = operation("/ofrep/v1/stream", "get");
-	is_raw(in(stream, "security", NULL), "[{\"Ticket\":[]}]");
-	is_raw(in(stream, "parameters", NULL), "[" REF("parameters", "LastEventId") "]");
-	is_raw(in(stream, "responses", "200", "content", NULL),
+	is_raw(in(stream, "security"), "[{\"Ticket\":[]}]");
+	is_raw(in(stream, "parameters"), "[" REF("parameters", "LastEventId") "]");
+	is_raw(in(stream, "responses", "200", "content"),
 	       "{\"text/event-stream\":{\"schema\":" REF("schemas", "Text") "}}");
 }
 
@@ -293,13 +290,13 @@ static void lists_are_those_of_the_code(void **state)
 	static const char *const reasons[] = { EVAL_REASON_TABLE(NAME) };
 	static const char *const errors[] = { EVAL_ERROR_TABLE(NAME) };
 #undef NAME
-	const struct json schemas = in(json_root(&doc), "components", "schemas", NULL);
-	enum_is(in(schemas, "Problem", "properties", "code", "enum", NULL), slugs + 1,
+	const struct json schemas = in(json_root(&doc), "components", "schemas");
+	enum_is(in(schemas, "Problem", "properties", "code", "enum"), slugs + 1,
 	        sizeof(slugs) / sizeof(slugs[0]) - 1); /* not `ok` */
-	enum_is(in(schemas, "Condition", "properties", "op", "enum", NULL), operators,
+	enum_is(in(schemas, "Condition", "properties", "op", "enum"), operators,
 	        sizeof(operators) / sizeof(operators[0]));
-	enum_is(in(schemas, "EvaluationReason", "enum", NULL), reasons, sizeof(reasons) / sizeof(reasons[0]));
-	enum_is(in(schemas, "EvaluationError", "enum", NULL), errors + 1,
+	enum_is(in(schemas, "EvaluationReason", "enum"), reasons, sizeof(reasons) / sizeof(reasons[0]));
+	enum_is(in(schemas, "EvaluationError", "enum"), errors + 1,
 	        sizeof(errors) / sizeof(errors[0]) - 1); /* not NONE */
 }
 
