@@ -52,8 +52,7 @@ static const char *const examples[] = {
 	"{\"attribute\":\"role\",\"op\":\"in\",\"values\":[\"ops\",\"admin\"]}",
 	"{\"attribute\":\"email\",\"op\":\"ends_with\",\"value\":\"@example.com\",\"ignore_case\":true}",
 	"{\"attribute\":\"app.version\",\"op\":\"semver_match\",\"values\":[\"^1.4\",\">=2.1.0 <3\"]}",
-	"{\"attribute\":\"ip\",\"op\":\"in_cidr\",\"values\":[\"10.0.0.0/8\",\"2001:db8::/"
-	"32\"],\"negate\":true}",
+	"{\"attribute\":\"ip\",\"op\":\"in_cidr\",\"values\":[\"10.0.0.0/8\",\"2001:db8::/32\"]}",
 	"{\"attribute\":\"created\",\"op\":\"before\",\"value\":\"2026-11-21T09:30:00Z\"}",
 	"{\"attribute\":\"tags\",\"op\":\"all_of\",\"values\":[\"beta\",\"eu\"]}",
 	"{\"op\":\"in_segment\",\"value\":\"staff\"}",

@@ -43,8 +43,8 @@ __attribute__((constructor)) static void heap_install(void)
 #else
 
 void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *memory, size_t size);
+void *__libc_calloc(size_t nmemb, size_t size);
+void *__libc_realloc(void *ptr, size_t size);
 void *__libc_memalign(size_t alignment, size_t size);
 
 #define HEAP_EXPORT __attribute__((visibility("default"), used))
@@ -55,16 +55,16 @@ HEAP_EXPORT void *malloc(size_t size)
 	return __libc_malloc(size);
 }
 
-HEAP_EXPORT void *calloc(size_t count, size_t size)
+HEAP_EXPORT void *calloc(size_t nmemb, size_t size)
 {
 	atomic_fetch_add(&heap_allocations, 1);
-	return __libc_calloc(count, size);
+	return __libc_calloc(nmemb, size);
 }
 
-HEAP_EXPORT void *realloc(void *memory, size_t size)
+HEAP_EXPORT void *realloc(void *ptr, size_t size)
 {
 	atomic_fetch_add(&heap_allocations, 1);
-	return __libc_realloc(memory, size);
+	return __libc_realloc(ptr, size);
 }
 
 HEAP_EXPORT void *aligned_alloc(size_t alignment, size_t size)
