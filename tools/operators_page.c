@@ -169,7 +169,9 @@ static void write_formats(struct buf *out)
 	                  "steps (an item\n"
 	                  "  of the expression tried, or %d bytes passed over) in texts of at most %d bytes; "
 	                  "beyond, the\n"
-	                  "  flag is an error for that context.\n",
+	                  "  flag is an error for that context. So is a group that has to be repeated more "
+	                  "than some 70\n"
+	                  "  times; a class has no such limit: write `[ab]*`, not `(a|b)*`.\n",
 	                  MATCH_MAX_PATTERNS, PATTERN_MAX_BYTES, PATTERN_MATCH_LIMIT, PATTERN_STEP_BYTES,
 	                  PATTERN_SUBJECT_MAX_BYTES);
 }
