@@ -18,7 +18,6 @@ void delivery_init(struct delivery *delivery, struct snapshot_store *store, stru
 	pthread_cond_init(&delivery->work, &attributes);
 	pthread_condattr_destroy(&attributes);
 	pthread_mutex_init(&delivery->lock, NULL);
-	delivery->store_ms = INT64_MIN;
 }
 
 static void change_deinit(struct delivery_change *change)

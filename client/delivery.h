@@ -59,7 +59,7 @@ struct delivery {
 	uint8_t key[BUNDLE_PUBLIC_KEY_BYTES];
 
 	/* of the thread */
-	int64_t store_ms; /* no write before */
+	int64_t store_ms; /* no write before; the monotonic clock begins above 0 */
 };
 
 /*
