@@ -3,8 +3,11 @@
  * What a handler can ask of its request, and the way of a request from its head to its handler:
  * hygiene, path, route, size and type of the body, who is asking; then the body; then the handler.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 #include <strings.h>
 #include <time.h>
 
@@ -316,7 +319,34 @@ static bool body_grow(struct http_exchange *exchange, size_t length)
 	return true;
 }
 
-/* False: the connection has to be closed, there is no way to answer in the middle of a body. */
+/*
+ * In the middle of a body libmicrohttpd takes no answer, so one to a sender that does not stop is written to the
+ * socket, on which nothing of this request was sent yet; the connection is closed and drained behind it.
+ */
+static void endless_refuse(struct http_exchange *exchange)
+{
+	struct error err = ERROR_INIT;
+	(void)error_fail(&err, STATUS_TOO_LARGE, "The body is longer than %zu bytes",
+	                 exchange->request.route != NULL ? exchange->request.route->max_body : (size_t)0);
+	if (exchange->stage == HTTP_STAGE_BODY) {
+		http_reply_problem(&exchange->request, &exchange->reply, &err);
+	}
+	const struct buf *body = &exchange->reply.body;
+	char head[512];
+	int length = snprintf(
+	        head, sizeof(head),
+	        "HTTP/1.1 %d Refused\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
+	        "Content-Length: %zu\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"
+	        "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n\r\n",
+	        exchange->reply.status, body->length);
+	struct iovec parts[2] = { { .iov_base = head, .iov_len = (size_t)length },
+		                  { .iov_base = body->data, .iov_len = body->length } };
+	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+	(void)sendmsg(exchange->connection->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	exchange->connection->is_lingering = true;
+}
+
+/* False: the connection has to be closed. */
 static bool body_take(struct http_exchange *exchange, const char *bytes, size_t length)
 {
 	bool is_kept = exchange->stage == HTTP_STAGE_BODY && !exchange->is_body_over;
@@ -326,7 +356,11 @@ static bool body_take(struct http_exchange *exchange, const char *bytes, size_t 
 	}
 	if (!is_kept) {
 		exchange->discarded += length;
-		return exchange->discarded <= DISCARD_MAX_BYTES;
+		if (exchange->discarded <= DISCARD_MAX_BYTES) {
+			return true;
+		}
+		endless_refuse(exchange);
+		return false;
 	}
 	if (!body_grow(exchange, length)) {
 		return false;
