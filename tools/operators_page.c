@@ -102,93 +102,69 @@ static void write_table(struct buf *out)
 	}
 }
 
-static void write_outcomes(struct buf *out)
-{
-	buf_append_string(
-	        out,
-	        "\n## What does not match\n\n"
-	        "- An attribute that is missing or null, and a value of a type that the operator does not\n"
-	        "  compare, never match. The string `\"18\"` is not the number 18, and a string is not an "
-	        "array\n"
-	        "  of one.\n"
-	        "- `negate` turns the outcome around, whatever its reason: a negated condition holds for a\n"
-	        "  missing attribute and for a value of another type.\n"
-	        "- `ne`, `not_in`, `semver_ne` and `none_of` are not quite `eq`, `in`, `semver_eq` and "
-	        "`any_of`\n"
-	        "  negated: the attribute must be there and of a type that is compared (a string, number or\n"
-	        "  boolean for the first two, a version, an array).\n"
-	        "- An operator that does not exist makes the flag an error that names it, never silently\n"
-	        "  false; so does a regular expression that needs too much time.\n");
-}
+/* clang-format off: text, line by line as it stands on the page */
+static const char intro[] =
+        "<!-- Made from engine/match.h by `meson compile -C build docs`. -->\n"
+        "# Operators of conditions\n\n"
+        "Rules and segments hold conditions; a rule applies when all of its conditions match. A condition\n"
+        "looks at one attribute of the evaluation context, or at a segment or another flag:\n\n";
 
-static void write_values(struct buf *out)
-{
-	buf_append_format(
-	        out,
-	        "\n## Values\n\n"
-	        "- **Attributes** are named by dot path: `app.version` is `{\"app\":{\"version\":…}}`, at "
-	        "most %d\n"
-	        "  bytes. `targetingKey` is an attribute as well. One flag looks at most at %d of them.\n"
-	        "- **`values`** holds 1 to %d, with the limits below for some operators.\n"
-	        "- **Numbers** compare by value and exactly: `1` is `1.0`, and 2^53 + 1 is not 2^53.\n"
-	        "- **Strings** compare byte by byte; `ignore_case` folds the ASCII letters.\n",
-	        CONTEXT_MAX_NAME_BYTES, FLAG_MAX_ATTRIBUTES, FLAG_MAX_VALUES);
-	buf_append_format(
-	        out,
-	        "- **Texts** of `contains`, `starts_with` and `ends_with`: at most %d, each 1 to %d bytes.\n"
-	        "- **Times** are RFC 3339 (`2026-11-21T09:30:00Z`, or the date alone: midnight UTC) or unix\n"
-	        "  seconds as a number, on both sides, in the years 0000 to 9999.\n"
-	        "- **Arrays** hold strings, numbers and booleans; an object or array in one matches "
-	        "nothing.\n",
-	        MATCH_MAX_TEXTS, MATCH_MAX_TEXT_BYTES);
-}
+static const char outcomes[] =
+        "\nEvery condition may carry `\"negate\": true`.\n"
+        "\n## What does not match\n\n"
+        "- An attribute that is missing or null, and a value of a type that the operator does not\n"
+        "  compare, never match. The string `\"18\"` is not the number 18, and a string is not an array\n"
+        "  of one.\n"
+        "- `negate` turns the outcome around, whatever its reason: a negated condition holds for a\n"
+        "  missing attribute and for a value of another type.\n"
+        "- `ne`, `not_in`, `semver_ne` and `none_of` are not quite `eq`, `in`, `semver_eq` and `any_of`\n"
+        "  negated: the attribute must be there and of a type that is compared (a string, number or\n"
+        "  boolean for the first two, a version, an array).\n"
+        "- An operator that does not exist makes the flag an error that names it, never silently\n"
+        "  false; so does a regular expression that needs too much time.\n";
 
-static void write_formats(struct buf *out)
-{
-	buf_append_format(
-	        out,
-	        "- **Versions** follow semver.org 2.0.0, at most %d bytes. A leading `v` is allowed, minor "
-	        "and\n"
-	        "  patch may be left out (zero), build metadata does not count.\n"
-	        "- **Ranges** are comparators with spaces between them that must all hold, as npm documents\n"
-	        "  them: `^1.2.3`, `~1.2`, `1.x`, `1.2.*`, `*`, `>=1.2.0 <2.0.0`; a bare `1.2` is `1.2.x`. "
-	        "A\n"
-	        "  pre-release matches only when a comparator names a pre-release of the same version. "
-	        "There\n"
-	        "  is no `||` and no `1 - 2`: give several `values`.\n"
-	        "- **Addresses** are IPv4 or IPv6 without port and zone; in a network the bits behind the "
-	        "prefix\n"
-	        "  are zero. `::ffff:10.0.0.1` is 10.0.0.1; `::/0` holds no IPv4 address.\n",
-	        SEMVER_MAX_BYTES);
-	buf_append_format(out,
-	                  "- **Regular expressions** are PCRE2's over UTF-8, at most %d, each 1 to %d bytes. "
-	                  "They search\n"
-	                  "  anywhere: anchor with `^` and `$`, which is the very end. `\\d` and `\\w` are "
-	                  "ASCII. Groups\n"
-	                  "  capture only by name. `ignore_case` folds all of Unicode. A search may take %d "
-	                  "steps (an item\n"
-	                  "  of the expression tried, or %d bytes passed over) in texts of at most %d bytes; "
-	                  "beyond, the\n"
-	                  "  flag is an error for that context. So is a group that has to be repeated more "
-	                  "than some 70\n"
-	                  "  times; a class has no such limit: write `[ab]*`, not `(a|b)*`.\n",
-	                  MATCH_MAX_PATTERNS, PATTERN_MAX_BYTES, PATTERN_MATCH_LIMIT, PATTERN_STEP_BYTES,
-	                  PATTERN_SUBJECT_MAX_BYTES);
-}
+static const char values_format[] =
+        "\n## Values\n\n"
+        "- **Attributes** are named by dot path: `app.version` is `{\"app\":{\"version\":…}}`, at most %d\n"
+        "  bytes. `targetingKey` is an attribute as well. One flag looks at most at %d of them.\n"
+        "- **`values`** holds 1 to %d, with the limits below for some operators.\n"
+        "- **Numbers** compare by value and exactly: `1` is `1.0`, and 2^53 + 1 is not 2^53.\n"
+        "- **Strings** compare byte by byte; `ignore_case` folds the ASCII letters.\n";
+
+static const char texts_format[] =
+        "- **Texts** of `contains`, `starts_with` and `ends_with`: at most %d, each 1 to %d bytes.\n"
+        "- **Times** are RFC 3339 (`2026-11-21T09:30:00Z`, or the date alone: midnight UTC) or unix\n"
+        "  seconds as a number, on both sides, in the years 0000 to 9999.\n"
+        "- **Arrays** hold strings, numbers and booleans; an object or array in one matches nothing.\n";
+
+static const char versions_format[] =
+        "- **Versions** follow semver.org 2.0.0, at most %d bytes. A leading `v` is allowed, minor and\n"
+        "  patch may be left out (zero), build metadata does not count.\n"
+        "- **Ranges** are comparators with spaces between them that must all hold, as npm documents\n"
+        "  them: `^1.2.3`, `~1.2`, `1.x`, `1.2.*`, `*`, `>=1.2.0 <2.0.0`; a bare `1.2` is `1.2.x`. A\n"
+        "  pre-release matches only when a comparator names a pre-release of the same version. There\n"
+        "  is no `||` and no `1 - 2`: give several `values`.\n"
+        "- **Addresses** are IPv4 or IPv6 without port and zone; in a network the bits behind the prefix\n"
+        "  are zero. `::ffff:10.0.0.1` is 10.0.0.1; `::/0` holds no IPv4 address.\n";
+
+static const char patterns_format[] =
+        "- **Regular expressions** are PCRE2's over UTF-8, at most %d, each 1 to %d bytes. They search\n"
+        "  anywhere: anchor with `^` and `$`, which is the very end. `\\d` and `\\w` are ASCII. Groups\n"
+        "  capture only by name. `ignore_case` folds all of Unicode. A search may take %d steps (an\n"
+        "  item of the expression tried, or %d bytes passed over) in texts of at most %d bytes; beyond,\n"
+        "  the flag is an error for that context. So is a group that has to be repeated more than some\n"
+        "  70 times; a class has no such limit: write `[ab]*`, not `(a|b)*`.\n";
+/* clang-format on */
 
 void operators_markdown(struct buf *out)
 {
-	buf_append_string(
-	        out,
-	        "<!-- Made from engine/match.h by `meson compile -C build docs`. -->\n"
-	        "# Operators of conditions\n\n"
-	        "Rules and segments hold conditions; a rule applies when all of its conditions match. A "
-	        "condition\n"
-	        "looks at one attribute of the evaluation context, or at a segment or another flag:\n\n");
+	buf_append_string(out, intro);
 	write_examples(out);
 	write_table(out);
-	buf_append_string(out, "\nEvery condition may carry `\"negate\": true`.\n");
-	write_outcomes(out);
-	write_values(out);
-	write_formats(out);
+	buf_append_string(out, outcomes);
+	buf_append_format(out, values_format, CONTEXT_MAX_NAME_BYTES, FLAG_MAX_ATTRIBUTES, FLAG_MAX_VALUES);
+	buf_append_format(out, texts_format, MATCH_MAX_TEXTS, MATCH_MAX_TEXT_BYTES);
+	buf_append_format(out, versions_format, SEMVER_MAX_BYTES);
+	buf_append_format(out, patterns_format, MATCH_MAX_PATTERNS, PATTERN_MAX_BYTES, PATTERN_MATCH_LIMIT,
+	                  PATTERN_STEP_BYTES, PATTERN_SUBJECT_MAX_BYTES);
 }
