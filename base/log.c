@@ -224,9 +224,9 @@ static bool sink_write_quietly(const char *bytes, size_t length)
 	sigset_t pipe_signal, previous, pending;
 	(void)sigemptyset(&pipe_signal);
 	(void)sigaddset(&pipe_signal, SIGPIPE);
-	(void)sigpending(&pending);
-	bool was_pending = sigismember(&pending, SIGPIPE) == 1;
 	(void)pthread_sigmask(SIG_BLOCK, &pipe_signal, &previous);
+	bool was_pending = sigismember(&previous, SIGPIPE) == 1 && sigpending(&pending) == 0 &&
+	                   sigismember(&pending, SIGPIPE) == 1;
 	bool is_written = sink_write(bytes, length);
 	if (!is_written && !was_pending) {
 		const struct timespec at_once = { 0 };

@@ -137,6 +137,24 @@ static void put_fingerprint(struct cutter *cutter, const char *secret, const cha
 	cutter_put(cutter, text, piece.length);
 }
 
+/* Appends what can be copied as it is and starts no token; returns its length. */
+static size_t put_plain(struct cutter *cutter, const char *start, const char *end)
+{
+	const char *p = start;
+	end = (size_t)(end - start) > cutter->left ? start + cutter->left : end;
+	while (p < end && *p >= 0x20 && *p < 0x7f && *p != '"' && *p != '\\' && *p != TOKEN_PREFIX[0]) {
+		p++;
+	}
+	cutter_put(cutter, start, (size_t)(p - start));
+	return (size_t)(p - start);
+}
+
+static bool is_token(const char *p, const char *end)
+{
+	return (size_t)(end - p) >= strlen(TOKEN_PREFIX) &&
+	       memcmp(p, TOKEN_PREFIX, strlen(TOKEN_PREFIX)) == 0;
+}
+
 static const char *token_end(const char *p, const char *end)
 {
 	while (p < end && ((*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z') ||
@@ -156,11 +174,12 @@ void log_line_put_text(struct log_line *line, const char *text, size_t max_bytes
 		return;
 	}
 	while (p < end && !cutter.is_cut && !line->overflows) {
-		if ((size_t)(end - p) >= strlen(TOKEN_PREFIX) && memcmp(p, TOKEN_PREFIX, 4) == 0) {
+		p += put_plain(&cutter, p, end);
+		if (p < end && is_token(p, end)) {
 			const char *behind = token_end(p, end);
 			put_fingerprint(&cutter, p, behind);
 			p = behind;
-		} else {
+		} else if (p < end) {
 			p += put_character(&cutter, p, end);
 		}
 	}
