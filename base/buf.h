@@ -17,7 +17,7 @@ struct buf {
 	char *data;        /* NULL until the first append */
 	size_t length;     /* bytes used */
 	size_t capacity;   /* bytes allocated */
-	size_t max_length; /* length never exceeds this */
+	size_t max_length; /* length never exceeds this, which never exceeds PTRDIFF_MAX - 1 */
 	bool failed;       /* an append was refused */
 	bool no_memory;    /* … because memory ran out, not because of max_length */
 };

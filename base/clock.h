@@ -36,6 +36,6 @@ void clock_rfc3339_format(int64_t unix_ms, char out[static CLOCK_RFC3339_SIZE]);
 
 /*
  * RFC 3339 date-time with Z or an offset and up to nine digits of fraction (cut to ms), or a bare
- * date (midnight UTC). False for anything else.
+ * date (midnight UTC). A leap second is the first second of the next day. False for anything else.
  */
 bool clock_rfc3339_parse(const char *text, size_t length, int64_t *ret_unix_ms);

@@ -11,15 +11,17 @@
 #include "base/error.h"
 
 /*
- * Reads a regular file of at most @max_bytes; NUL-terminated, free() it. Does not follow a symbolic
- * link at the last component. STATUS_NOT_FOUND when it is not there.
+ * Reads a regular file of at most @max_bytes; NUL-terminated, free() it. @ret_length may be NULL.
+ * STATUS_NOT_FOUND when it is not there, STATUS_TOO_LARGE, STATUS_INVALID for a symbolic link at the
+ * last component and for what is not a regular file, STATUS_UNAVAILABLE otherwise.
  */
 MUST_CHECK enum status file_read(const char *path, size_t max_bytes, char **ret_bytes, size_t *ret_length,
                                  struct error *err);
 
 /*
  * Replaces @path: temporary file beside it, write, fsync, rename, fsync of the folder. @mode is the
- * new file's. STATUS_STORAGE_FULL, STATUS_READ_ONLY or STATUS_UNAVAILABLE say why it failed.
+ * new file's, whatever the umask. A symbolic link is replaced, not followed. STATUS_STORAGE_FULL,
+ * STATUS_READ_ONLY or STATUS_UNAVAILABLE say why it failed.
  */
 MUST_CHECK enum status file_replace(const char *path, const void *bytes, size_t length, mode_t mode,
                                     struct error *err);

@@ -12,7 +12,8 @@
  * which borrows the text: both must outlive it. An absent value is a handle of type JSON_ABSENT, so
  * look-ups can be chained. Numbers keep their text; nothing here turns 2^53+1 into something else.
  *
- * Thread-safe when nobody changes the text or the document. Independent of the locale.
+ * Thread-safe when nobody changes the text or the document. Independent of the locale. Scanning needs
+ * no stack; what walks a whole document recurses as deep as its max_depth.
  */
 #pragma once
 
@@ -171,7 +172,8 @@ struct json_field {
 	unsigned types; /* mask of JSON_BIT */
 	size_t offset;  /* of a `struct json` in the target */
 	bool required;
-	uint32_t max_count; /* elements, members, or bytes of a string's raw text; 0: no limit of its own */
+	uint32_t
+	        max_count; /* elements, members, or raw bytes between a string's quotes; 0: no limit of its own */
 };
 
 #define JSON_FIELD(target, member, types, required, max)                             \
@@ -181,7 +183,8 @@ struct json_field {
 
 /*
  * Stores a handle for each field of @object in @target, JSON_NONE for those that are not there.
- * STATUS_INVALID names the field that is unknown, missing, too long or of a wrong type.
+ * STATUS_INVALID names the field that is unknown, missing, too long or of a wrong type; @target is
+ * untouched then.
  */
 MUST_CHECK enum status json_fields(struct json object, const struct json_field *fields, size_t count,
                                    void *target, struct error *err);
@@ -189,8 +192,8 @@ MUST_CHECK enum status json_fields(struct json object, const struct json_field *
 /* ---- Merge patch (RFC 7396) ---- */
 
 /*
- * Appends @target patched with @patch to @out. Numbers and strings keep their exact text; members
- * keep the target's order, new ones follow in the patch's. @target may be absent.
+ * Appends @target patched with @patch to @out, without white space. Numbers and strings keep their
+ * exact text; members keep the target's order, new ones follow in the patch's. @target may be absent.
  */
 void json_merge_patch(struct json target, struct json patch, struct buf *out);
 

@@ -45,9 +45,14 @@ static inline const char *json_lex_digits(const char *p, const char *end)
 /* `true`, `false` or `null`, whose type goes to @ret_type. */
 const char *json_lex_literal(struct json_lexer *lexer, const char *p, enum json_type *ret_type);
 
+static inline bool json_lex_is_space(char c)
+{
+	return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
 static inline const char *json_lex_space(const char *p, const char *end)
 {
-	while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) {
+	while (p < end && json_lex_is_space(*p)) {
 		p++;
 	}
 	return p;

@@ -94,11 +94,9 @@ SCAN_INLINE const char *scan_string(struct scan *s, const char *p)
 	return after != NULL ? scan_add(s, JSON_STRING, s->lexer->flags, p, after) : NULL;
 }
 
-SCAN_INLINE const char *scan_scalar(struct scan *s, const char *p)
+/* A number or literal. */
+SCAN_INLINE const char *scan_word(struct scan *s, const char *p)
 {
-	if (LIKELY(p < s->end && *p == '"')) {
-		return scan_string(s, p);
-	}
 	if (p == s->end) {
 		return json_lex_fail_expected(s->lexer, p, "a value");
 	}
@@ -221,24 +219,38 @@ SCAN_INLINE const char *scan_value_failed(struct scan *s)
 	return NULL;
 }
 
+/* What follows an opening bracket: the first name or value, or the closing one. */
+SCAN_INLINE const char *scan_first(struct scan *s, const char *p)
+{
+	bool is_object = s->node[-1].type == JSON_OBJECT;
+	p = json_lex_space(p, s->end);
+	if (p < s->end && *p == (is_object ? '}' : ']')) {
+		return scan_close(s, p + 1);
+	}
+	return is_object ? scan_name(s, p) : p;
+}
+
 /* A value and what follows it, up to the next value; behind the document when none is open any more. */
 SCAN_INLINE const char *scan_step(struct scan *s, const char *p)
 {
-	if (p < s->end && (unsigned char)*p <= ' ') {
-		p = json_lex_space(p, s->end);
+	if (LIKELY(p < s->end && *p == '"')) {
+		p = scan_string(s, p);
+	} else if (p < s->end && (*p == '{' || *p == '[')) {
+		uint32_t index = s->count;
+		p = scan_open(s, p);
+		if (p != NULL) {
+			p = scan_first(s, p);
+			if (p == NULL || s->open == index) {
+				return p;
+			}
+		}
+	} else if (p < s->end && json_lex_is_space(*p)) {
+		return json_lex_space(p, s->end);
+	} else {
+		p = scan_word(s, p);
 	}
-	bool is_container = p < s->end && (*p == '{' || *p == '[');
-	p = is_container ? scan_open(s, p) : scan_scalar(s, p);
 	if (p == NULL) {
 		return scan_value_failed(s);
-	}
-	if (is_container) {
-		p = json_lex_space(p, s->end);
-		bool is_object = s->node[-1].type == JSON_OBJECT;
-		if (p == s->end || *p != (is_object ? '}' : ']')) {
-			return is_object ? scan_name(s, p) : p;
-		}
-		p = scan_close(s, p + 1);
 	}
 	p = scan_after(s, p);
 	if (p != NULL && s->open != NO_NODE && s->nodes[s->open].type == JSON_OBJECT) {
@@ -312,7 +324,7 @@ static enum status scan_run(struct json_doc *doc, const struct json_limits *limi
 		.open = NO_NODE,
 		.fault_node = NO_NODE,
 	};
-	const char *p = text;
+	const char *p = json_lex_space(text, s.end);
 	do {
 		p = scan_step(&s, p);
 	} while (p != NULL && s.open != NO_NODE);

@@ -2,8 +2,9 @@
 /*
  * JSON writer: appends compact JSON to a buffer and takes care of commas and escapes.
  *
- * The writer borrows the buffer; failures are the buffer's (sticky, buf_status()). Nesting is at
- * most 32 deep. Strings must be valid UTF-8: what comes from the scanner is. One thread at a time.
+ * The writer borrows the buffer; failures are the buffer's (sticky, buf_status()). Nesting deeper than
+ * 32 fails. Strings should be valid UTF-8, as what comes from the scanner is; what is not becomes
+ * U+FFFD. Independent of the locale. One thread at a time.
  */
 #pragma once
 
@@ -38,7 +39,10 @@ void json_put_string_n(struct json_writer *w, const char *value, size_t length);
 /* 64-bit values travel as strings: "18446744073709551615". */
 void json_put_uint64_string(struct json_writer *w, uint64_t value);
 
-/* Shortest text that reads back as the same double, always with a fraction or exponent: `1.0`. */
+/*
+ * Shortest text that reads back as the same double, always with a fraction or exponent: `1.0`. What
+ * JSON cannot say (not a number, infinite) is written as null.
+ */
 void json_put_double(struct json_writer *w, double value);
 
 /* RFC 3339, UTC, milliseconds: "2026-11-21T09:30:00.125Z". */
@@ -46,7 +50,9 @@ void json_put_time(struct json_writer *w, int64_t unix_ms);
 
 /* Valid JSON text as it is. */
 void json_put_raw(struct json_writer *w, const char *text, size_t length);
-void json_put_value(struct json_writer *w, struct json value); /* null when absent */
+
+/* A value without its white space; null when absent. */
+void json_put_value(struct json_writer *w, struct json value);
 
 /* key and value at once */
 void json_put_key_string(struct json_writer *w, const char *key, const char *value);

@@ -5,10 +5,14 @@
  *	log_info("flag changed", LOG_STRING("flag", key), LOG_INT("revision", revision));
  *
  * Log once, at the edge that can act. Every text is escaped, so no value can forge a line; a value
- * whose field name holds token, secret, password, key_material, authorization or api_key, and a
- * Halyard token (`hly_…`) inside any text, is replaced by a fingerprint of its last four characters.
- * A line longer than 4 KiB is cut in its longest values. Thread-safe: one write(2) a line, to
- * standard error unless log_setup() names another descriptor. Never allocates.
+ * whose field name holds token, secret, password, key_material, authorization or api_key (in any case,
+ * with or without `_` and `-`), and a Halyard token (`hly_…`) inside any text, is replaced by a
+ * fingerprint: its last four characters, if there are 16. A line longer than 4 KiB is cut in its
+ * longest values, then in its last fields.
+ *
+ * Thread-safe: one write(2) a line, to standard error unless log_setup() names another descriptor.
+ * Never allocates, keeps errno, raises no SIGPIPE. A line that cannot be written within 100 ms is lost;
+ * the next one that is written counts them in `lines_lost`.
  */
 #pragma once
 

@@ -2,8 +2,9 @@
 /*
  * W3C Trace Context, level 1: reads and writes `traceparent`.
  *
- * A bad header starts a new trace, as the recommendation asks; nothing here fails. Randomness comes
- * from libsodium. Pure values, thread-safe.
+ * A bad header starts a new trace, as the recommendation asks, which is sampled; nothing here fails.
+ * Randomness comes from libsodium, a few traces' worth at a time and per thread. Pure values,
+ * thread-safe, also after a fork.
  */
 #pragma once
 
