@@ -59,10 +59,11 @@ static void state_print(void)
 		stale += status.is_stale;
 		refused += status.refused;
 	}
-	printf("{\"command\":\"state\",\"starting\":%zu,\"streaming\":%zu,\"polling\":%zu,\"disconnected\":%zu,"
+	printf("{\"command\":\"state\",\"starting\":%zu,\"streaming\":%zu,\"polling\":%zu,\"disconnected\":%"
+	       "zu,"
 	       "\"stale\":%zu,\"refused\":%" PRIu64 "}\n",
-	       states[HALYARD_STATE_STARTING], states[HALYARD_STATE_STREAMING],
-	       states[HALYARD_STATE_POLLING], states[HALYARD_STATE_DISCONNECTED], stale, refused);
+	       states[HALYARD_STATE_STARTING], states[HALYARD_STATE_STREAMING], states[HALYARD_STATE_POLLING],
+	       states[HALYARD_STATE_DISCONNECTED], stale, refused);
 }
 
 static int herd_open(void)
