@@ -37,10 +37,11 @@ struct store;
 /*
  * Opens DIR/halyard.db (creating both), takes DIR/flagd.lock, applies missing migrations (each one
  * transaction; checksums of the applied ones must match; a newer schema is refused with a sentence
- * that says what to do), then checks: quick_check (above 64 MiB: of the state only), schema against
- * ours, digests of all rows, hash chain of the journal's last 1,000 entries, that no row is older than
- * they tell, the journal's end against the newest revisions and DIR/halyard.head. STATUS_CONFLICT:
- * another process holds the lock, or the schema is newer. STATUS_FORBIDDEN: every user may write DIR.
+ * that says what to do), then checks: quick_check (above 4 MiB: of the state only), schema against
+ * ours, hash chain of the journal's last 1,000 entries, that no row is older than they tell, the
+ * journal's end against the newest revisions and DIR/halyard.head. Digests of rows are checked by
+ * store_load(). STATUS_CONFLICT: another process holds the lock, or the schema is newer.
+ * STATUS_FORBIDDEN: every user may write DIR.
  *
  * A folder or disk that cannot be written is opened for reading, if no WAL waits there; see
  * store_health_check(). A journal without halyard.head was put back from a backup: the epoch rises.

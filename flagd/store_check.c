@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checks at start. SQLite's own look at the structure; a flipped bit in a value is only seen by the row
- * digests. The journal grows without end, so only its last entries are read here; store_verify() reads
- * all of it, and each entry is checked again whenever it is read.
+ * Checks at start: the structure of what is loaded, and the newest of what grows without end. A flipped
+ * bit in a value is only seen by the digests: those of the rows are checked by store_load(), through which
+ * every row passes before it is used, those of entries and answers whenever one is read.
  */
 #include "flagd/store_internal.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-/* A larger database has its journal's structure checked by store_verify() only. */
-enum { QUICK_CHECK_BYTES = 64 * 1024 * 1024 };
+/* In a larger database only the structure of the state is checked. */
+enum { QUICK_CHECK_BYTES = 4 * 1024 * 1024 };
 
-/* Tables of which every row is checked at start. */
-static const char *const state_tables[] = { "schema_migrations", "identity", "environment", "flag",
-	                                    "setting",           "segment",  "token" };
+static const char *const state_tables[] = { "environment", "flag", "setting", "segment", "token" };
 
 enum status store_query(struct store *store, const char *sql, sqlite3_stmt **ret, struct error *err)
 {
@@ -157,13 +155,12 @@ static enum status quick_check(struct store *store, struct error *err)
 	return status;
 }
 
-/* A row that is older than what the journal tells of it: a write to the disk was lost. */
 #define ROW_BEHIND(table, match)                                                                      \
 	"SELECT 'The row of " table " ' || quote(j.key) || ' is older than journal entry ' || j.seq " \
 	"FROM journal AS j LEFT JOIN " table " AS r ON r.key = j.key" match                           \
 	" WHERE j.seq >= ?1 AND j.kind = '" table "' AND j.version > coalesce(r.version, 0)"
 
-static enum status check_rows_behind(struct store *store, uint64_t first, struct error *err)
+enum status store_check_rows_behind(struct store *store, uint64_t first, struct error *err)
 {
 	static const char *const queries[] = {
 		ROW_BEHIND("environment", ""),
@@ -186,18 +183,13 @@ static enum status check_rows_behind(struct store *store, uint64_t first, struct
 enum status store_check_start(struct store *store, struct error *err)
 {
 	enum status status = quick_check(store, err);
-	for (size_t i = 0; status == STATUS_OK && i < sizeof(state_tables) / sizeof(state_tables[0]); i++) {
-		char sql[64];
-		(void)snprintf(sql, sizeof(sql), "SELECT * FROM %s", state_tables[i]);
-		status = store_check_rows(store, state_tables[i], sql, err);
-	}
 	uint64_t first =
 	        store->head.seq > STORE_CHECKED_ENTRIES ? store->head.seq - STORE_CHECKED_ENTRIES + 1 : 1;
 	if (status == STATUS_OK) {
 		status = store_check_chain(store, first, err);
 	}
 	if (status == STATUS_OK) {
-		status = check_rows_behind(store, first, err);
+		status = store_check_rows_behind(store, first, err);
 	}
 	if (status == STATUS_OK) {
 		status = store_check_rows(store, "revision", "SELECT r.*" NEWEST_REVISIONS, err);

@@ -301,6 +301,9 @@ MUST_CHECK enum status store_check_rows(struct store *store, const char *table, 
 /* The chain, digests and numbers of all entries from @first on. */
 MUST_CHECK enum status store_check_chain(struct store *store, uint64_t first, struct error *err);
 
+/* No row is older than what the entries from @first on tell of it: a write to the disk was lost. */
+MUST_CHECK enum status store_check_rows_behind(struct store *store, uint64_t first, struct error *err);
+
 /* Fails with the first row of @sql, which selects a sentence for each thing that is wrong. */
 MUST_CHECK enum status store_check_none(struct store *store, const char *sql, uint64_t first,
                                         struct error *err);

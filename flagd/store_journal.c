@@ -339,11 +339,16 @@ static enum status list_all(struct store *store, const struct store_filter *filt
 	enum status status = STATUS_OK;
 	bool more = true;
 	uint32_t given = 0;
+	uint64_t expected_seq = before_seq;
 	int rc = SQLITE_DONE;
 	while (status == STATUS_OK && more && given < filter->limit &&
 	       (rc = sqlite3_step(statement)) == SQLITE_ROW) {
 		struct store_entry entry;
 		status = store_entry_read(store, statement, &entry, err);
+		if (status == STATUS_OK && !by_environment && entry.seq != --expected_seq) {
+			status = store_damaged(store, err, "Journal entry %" PRIu64 " is missing",
+			                       expected_seq);
+		}
 		if (status == STATUS_OK && table_is_wanted(filter, entry.table)) {
 			more = visit(user, &entry);
 			given++;

@@ -6,20 +6,14 @@
 static const char *const tables[] = { "schema_migrations", "identity", "environment", "flag",  "setting",
 	                              "segment",           "token",    "revision",    "answer" };
 
-/*
- * Each row against the newest entry that changed it, both ways: the same version, and the same document
- * unless the row is archived.
- */
-#define NEWEST(kind)                                                                 \
-	"(SELECT key, environment, max(seq) AS seq FROM journal WHERE kind = '" kind \
-	"' AND version > 0 GROUP BY key, environment) AS n JOIN journal AS j ON j.seq = n.seq"
-#define ROW_DIFFERS(table, match)                                                                     \
-	"SELECT 'The row of " table " ' || quote(coalesce(r.key, n.key)) || "                         \
-	"' is not what the journal tells of it' FROM " table " AS r FULL JOIN (SELECT n.key AS key, " \
-	"n.environment AS environment, j.version AS version, j.after AS after FROM " NEWEST(          \
-	        table) ") AS n ON n.key = r.key AND n.environment = " match                           \
-	               " WHERE r.version IS NOT n.version OR "                                        \
-	               "n.after IS NOT CASE r.archived WHEN 0 THEN r.doc END LIMIT 1"
+/* Each row against the newest entry that changed it: same version, same document unless it is archived. */
+#define ROW_DIFFERS(table, environment)                                                         \
+	"SELECT 'The row of " table                                                             \
+	" ' || quote(r.key) || ' is not what the journal tells of it' FROM " table              \
+	" AS r LEFT JOIN journal AS j ON j.seq = (SELECT seq FROM journal WHERE kind = '" table \
+	"' AND key = r.key AND environment = " environment                                      \
+	" AND version > 0 ORDER BY seq DESC LIMIT 1) WHERE r.version IS NOT j.version OR "      \
+	"j.after IS NOT CASE r.archived WHEN 0 THEN r.doc END LIMIT 1"
 
 static const char *const queries[] = {
 	"SELECT 'The database is damaged: ' || integrity_check FROM pragma_integrity_check(1) "
@@ -50,6 +44,9 @@ enum status store_verify(struct store *store, struct error *err)
 	}
 	if (status == STATUS_OK) {
 		status = store_check_chain(store, 1, err);
+	}
+	if (status == STATUS_OK) {
+		status = store_check_rows_behind(store, 1, err);
 	}
 	for (size_t i = 0; status == STATUS_OK && i < sizeof(queries) / sizeof(queries[0]); i++) {
 		status = store_check_none(store, queries[i], 0, err);
