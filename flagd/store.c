@@ -76,11 +76,8 @@ enum status store_recover(struct store *store, struct error *err)
 		}
 	}
 	store_disconnect(store);
-	enum status status = store_connect(store, err);
-	if (status == STATUS_OK && !store->is_immutable && !store->is_suspect) {
-		store_note(store, STATUS_OK, "");
-	}
-	return status;
+	/* The reason stays until something was written: opening may have needed no write. */
+	return store_connect(store, err);
 }
 
 /* Is there something to recover from, and is it time to try? */

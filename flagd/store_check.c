@@ -7,6 +7,7 @@
 #include "flagd/store_internal.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* In a larger database only the structure of the state is checked. */
@@ -55,7 +56,8 @@ enum status store_check_none(struct store *store, const char *sql, uint64_t firs
 	int rc = sqlite3_step(statement);
 	if (rc == SQLITE_ROW) {
 		const char *text = store_column_text(statement, 0);
-		status = store_damaged(store, err, "%s", text == NULL ? "The database is damaged" : text);
+		status = text == NULL ? store_fail(store, SQLITE_NOMEM, "Checking the database", err)
+		                      : store_damaged(store, err, "%s", text);
 	} else if (rc != SQLITE_DONE) {
 		status = store_fail(store, rc, "Checking the database", err);
 	}
@@ -128,10 +130,53 @@ enum status store_check_chain(struct store *store, uint64_t first, struct error 
 	return status;
 }
 
-/* The first row of a quick_check or integrity_check that is not "ok". */
-#define QUICK_CHECK(of)                                                                \
-	"SELECT 'The database is damaged: ' || quick_check FROM pragma_quick_check" of \
-	" WHERE quick_check <> 'ok'"
+/*
+ * What a PRAGMA that checks has to say, in one line; "" when all is well. It tells I/O errors and lack of
+ * memory as if they were damage.
+ */
+static enum status run_check(struct store *store, const char *sql, char *ret, size_t size, struct error *err)
+{
+	sqlite3_stmt *statement = NULL;
+	enum status status = store_query(store, sql, &statement, err);
+	if (status != STATUS_OK) {
+		return status;
+	}
+	int rc = sqlite3_step(statement);
+	const char *text = rc == SQLITE_ROW ? store_column_text(statement, 0) : NULL;
+	if (text == NULL) {
+		status =
+		        store_fail(store, rc == SQLITE_ROW ? SQLITE_NOMEM : rc, "Checking the database", err);
+	} else {
+		const char *line = strchr(text, '\n');
+		(void)snprintf(ret, size, "%s", line == NULL ? text : line + 1);
+		ret[strcspn(ret, "\n")] = '\0';
+		ret[strcmp(ret, "ok") == 0 ? 0 : strlen(ret)] = '\0';
+	}
+	(void)sqlite3_finalize(statement);
+	return status;
+}
+
+enum status store_check_structure(struct store *store, const char *sql, struct error *err)
+{
+	static const char code_text[] = "error code=";
+	char found[192];
+	enum status status = run_check(store, sql, found, sizeof(found), err);
+	if (status == STATUS_OK && found[0] != '\0') {
+		status = run_check(store, sql, found, sizeof(found), err);
+	}
+	if (status != STATUS_OK || found[0] == '\0') {
+		return status;
+	}
+	const char *code = strstr(found, code_text);
+	int rc = code == NULL ? SQLITE_CORRUPT : (int)strtol(code + sizeof(code_text) - 1, NULL, 10);
+	if (store_errno(store->db) != 0) {
+		rc = SQLITE_IOERR;
+	}
+	if ((rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_NOMEM) {
+		return store_fail(store, rc, "Checking the database", err);
+	}
+	return store_damaged(store, err, "The database is damaged (%s)", found);
+}
 
 static enum status quick_check(struct store *store, struct error *err)
 {
@@ -145,12 +190,12 @@ static enum status quick_check(struct store *store, struct error *err)
 	int64_t bytes = sqlite3_step(statement) == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
 	(void)sqlite3_finalize(statement);
 	if (bytes <= QUICK_CHECK_BYTES) {
-		return store_check_none(store, QUICK_CHECK("(1)"), 0, err);
+		return store_check_structure(store, "PRAGMA quick_check(1)", err);
 	}
 	for (size_t i = 0; status == STATUS_OK && i < sizeof(state_tables) / sizeof(state_tables[0]); i++) {
-		char sql[192];
-		(void)snprintf(sql, sizeof(sql), QUICK_CHECK("('%s')"), state_tables[i]);
-		status = store_check_none(store, sql, 0, err);
+		char sql[64];
+		(void)snprintf(sql, sizeof(sql), "PRAGMA quick_check('%s')", state_tables[i]);
+		status = store_check_structure(store, sql, err);
 	}
 	return status;
 }

@@ -176,27 +176,38 @@ enum status store_mark_check(struct store *store, const struct store_mark *mark,
 /* Makes the file at its full size, durably: later writes need no room. */
 static int create_file(const struct store *store, const char *path)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0) {
 		return -1;
 	}
 	int dir_fd = open(store->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool is_ready = posix_fallocate(fd, 0, FILE_BYTES) == 0 && dir_fd >= 0 && fsync(dir_fd) == 0;
+	bool is_ready = posix_fallocate(fd, 0, FILE_BYTES) == 0 && fsync(fd) == 0 && dir_fd >= 0 &&
+	                fsync(dir_fd) == 0;
 	if (dir_fd >= 0) {
 		(void)close(dir_fd);
 	}
 	if (!is_ready) {
+		(void)unlink(path);
 		(void)close(fd);
 		return -1;
 	}
 	return fd;
 }
 
+static int open_file(const struct store *store)
+{
+	AUTO(free_string) char *path = mark_path(store);
+	if (path == NULL) {
+		return -1;
+	}
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	return fd < 0 && errno == ENOENT ? create_file(store, path) : fd;
+}
+
 void store_mark_write(struct store *store)
 {
 	if (store->head_fd < 0) {
-		AUTO(free_string) char *path = mark_path(store);
-		store->head_fd = path == NULL ? -1 : create_file(store, path);
+		store->head_fd = open_file(store);
 	}
 	if (store->head_fd < 0) {
 		return;

@@ -29,6 +29,9 @@ static void probe(struct store *store)
 		rc = store_run(store, STATEMENT_PROBE);
 	}
 	if (rc == SQLITE_OK) {
+		rc = store_run(store, STATEMENT_PROBE_BACK);
+	}
+	if (rc == SQLITE_OK) {
 		(void)!store_commit_finish(store, &ignored);
 		return;
 	}
@@ -39,10 +42,10 @@ static void probe(struct store *store)
 static bool is_probe_due(struct store *store)
 {
 	int64_t now_ms = clock_monotonic_ms(store->clock);
-	if (now_ms < store->retry_ms) {
+	if (now_ms < store->probe_ms) {
 		return false;
 	}
-	store->retry_ms = now_ms + STORE_RETRY_MS;
+	store->probe_ms = now_ms + STORE_RETRY_MS;
 	return store->reason != STATUS_STORAGE_FULL || has_room(store);
 }
 

@@ -94,7 +94,9 @@
 	X(IDENTITY_GET, "SELECT * FROM identity") \
 	X(IDENTITY_INSERT, "INSERT INTO identity VALUES (?1, ?2, ?3, ?4, ?5)") \
 	X(IDENTITY_UPDATE, "UPDATE identity SET instance_id = ?2, epoch = ?3, created_ms = ?4, digest = ?5 WHERE id = ?1") \
-	X(PROBE, "UPDATE identity SET epoch = epoch")
+	/* There and back: SQLite does not write a page on which nothing differs. */ \
+	X(PROBE, "UPDATE identity SET created_ms = created_ms + 1") \
+	X(PROBE_BACK, "UPDATE identity SET created_ms = created_ms - 1")
 /* clang-format on */
 
 enum store_statement {
@@ -133,6 +135,7 @@ struct store {
 	enum status reason;
 	char message[256];
 	int64_t retry_ms; /* monotonic; no new attempt to recover before */
+	int64_t probe_ms; /* monotonic; no new attempt to write before */
 
 	uint64_t commits;
 	uint64_t failed_commits;
@@ -191,6 +194,9 @@ int store_run(struct store *store, enum store_statement id);
 
 /* Which status SQLite's result @rc means, looking at errno behind it. */
 enum status store_status(sqlite3 *db, int rc);
+
+/* errno behind the last I/O error; 0: none. */
+int store_errno(sqlite3 *db);
 
 /* Fills @err for a failed SQLite call; notes I/O errors and damage. */
 MUST_CHECK enum status store_fail(struct store *store, int rc, const char *what, struct error *err);
@@ -300,6 +306,9 @@ MUST_CHECK enum status store_check_rows(struct store *store, const char *table, 
 
 /* The chain, digests and numbers of all entries from @first on. */
 MUST_CHECK enum status store_check_chain(struct store *store, uint64_t first, struct error *err);
+
+/* Runs a quick_check or integrity_check of at most one finding. */
+MUST_CHECK enum status store_check_structure(struct store *store, const char *sql, struct error *err);
 
 /* No row is older than what the entries from @first on tell of it: a write to the disk was lost. */
 MUST_CHECK enum status store_check_rows_behind(struct store *store, uint64_t first, struct error *err);

@@ -63,6 +63,24 @@ static enum status errno_status(int number)
 	}
 }
 
+/* SQLite forgets it when COMMIT fails, the file does not. */
+int store_errno(sqlite3 *db)
+{
+	int number = db == NULL ? 0 : sqlite3_system_errno(db);
+	sqlite3_file *wal = NULL;
+	if (db == NULL || number != 0) {
+		return number;
+	}
+	(void)sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+	if (wal != NULL && wal->pMethods != NULL) {
+		(void)wal->pMethods->xFileControl(wal, SQLITE_FCNTL_LAST_ERRNO, &number);
+	}
+	if (number == 0) {
+		(void)sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &number);
+	}
+	return number;
+}
+
 enum status store_status(sqlite3 *db, int rc)
 {
 	if (rc == SQLITE_IOERR_NOMEM) {
@@ -79,14 +97,12 @@ enum status store_status(sqlite3 *db, int rc)
 	case SQLITE_PERM:
 		return STATUS_READ_ONLY;
 	case SQLITE_CANTOPEN: {
-		enum status status = errno_status(db == NULL ? 0 : sqlite3_system_errno(db));
-		int number = db == NULL ? 0 : sqlite3_system_errno(db);
-		return number == EMFILE || number == ENFILE ? STATUS_UNAVAILABLE
-		       : status == STATUS_UNAVAILABLE       ? STATUS_READ_ONLY
-		                                            : status;
+		int number = store_errno(db);
+		bool is_known = number == ENOSPC || number == EDQUOT || number == EMFILE || number == ENFILE;
+		return is_known ? errno_status(number) : STATUS_READ_ONLY;
 	}
 	case SQLITE_IOERR:
-		return errno_status(db == NULL ? 0 : sqlite3_system_errno(db));
+		return errno_status(store_errno(db));
 	case SQLITE_NOMEM:
 		return STATUS_NO_MEMORY;
 	case SQLITE_CORRUPT:
@@ -137,7 +153,7 @@ enum status store_fail(struct store *store, int rc, const char *what, struct err
 	if (reason != NULL) {
 		error_set(&local, status, "%s failed %s", what, reason);
 	} else {
-		int number = (rc & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(store->db) : 0;
+		int number = (rc & 0xff) == SQLITE_IOERR ? store_errno(store->db) : 0;
 		error_set(&local, status, "%s failed: %s%s%s", what, sqlite3_errstr(rc),
 		          number == 0 ? "" : ", ", number == 0 ? "" : strerrordesc_np(number));
 	}

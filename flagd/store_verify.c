@@ -16,8 +16,6 @@ static const char *const tables[] = { "schema_migrations", "identity", "environm
 	"j.after IS NOT CASE r.archived WHEN 0 THEN r.doc END LIMIT 1"
 
 static const char *const queries[] = {
-	"SELECT 'The database is damaged: ' || integrity_check FROM pragma_integrity_check(1) "
-	"WHERE integrity_check <> 'ok'",
 	"SELECT 'A row of ' || \"table\" || ' belongs to one of ' || parent || ' that does not exist' "
 	"FROM pragma_foreign_key_check",
 	ROW_DIFFERS("environment", "''"),
@@ -37,6 +35,9 @@ static const char *const queries[] = {
 enum status store_verify(struct store *store, struct error *err)
 {
 	enum status status = store_ready(store, err);
+	if (status == STATUS_OK) {
+		status = store_check_structure(store, "PRAGMA integrity_check(1)", err);
+	}
 	for (size_t i = 0; status == STATUS_OK && i < sizeof(tables) / sizeof(tables[0]); i++) {
 		char sql[64];
 		(void)snprintf(sql, sizeof(sql), "SELECT * FROM %s", tables[i]);
