@@ -7,8 +7,8 @@
  *
  * POST /evaluate/{key} with a token answers 60 bytes of JSON (CORS and the like as OFREP has it), GET /small the
  * same bytes, GET /304 a 304 with an ETag, GET /file FILE, GET /worker the 60 bytes from another thread, GET
- * /events a stream. A line "wake" on standard input sends 300 bytes to every stream. Prints "ready" when it
- * listens; ends with its standard input.
+ * /events a stream, POST /publish sends 300 bytes to every stream. Prints "ready" when it listens; ends with
+ * its standard input.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -149,6 +149,15 @@ static void handle_file(struct http_request *request, struct http_reply *reply)
 	http_reply_header(reply, "ETag", "\"1-42\"");
 }
 
+/* Behind a POST, as a change is in flagd: the worker's thread publishes. */
+static void handle_publish(struct http_request *request, struct http_reply *reply)
+{
+	struct http_server **server = request->app;
+	event_publish();
+	http_wake(*server);
+	http_reply_empty(reply, 204);
+}
+
 static void handle_events(struct http_request *request, struct http_reply *reply)
 {
 	(void)request;
@@ -167,6 +176,8 @@ static const struct http_route routes[] = {
 	{ .method = HTTP_GET, .pattern = "/worker", .name = "worker", .place = HTTP_ON_WORKER, .handle = handle_small },
 	{ .method = HTTP_GET, .pattern = "/304", .name = "not_modified", .access = 1, .handle = handle_304 },
 	{ .method = HTTP_GET, .pattern = "/file", .name = "file", .access = 1, .handle = handle_file },
+	{ .method = HTTP_POST, .pattern = "/publish", .name = "publish", .place = HTTP_ON_WORKER, .max_body = 1024,
+	  .flags = HTTP_ROUTE_OPTIONAL_BODY, .handle = handle_publish },
 	{ .method = HTTP_GET, .pattern = "/events", .name = "events", .flags = HTTP_ROUTE_STREAM, .handle = handle_events },
 };
 /* clang-format on */
@@ -196,7 +207,9 @@ int main(int argc, char **argv)
 		file_blob = http_blob_new(small, 60);
 	}
 	event_publish();
+	struct http_server *server = NULL;
 	struct http_options options = {
+		.app = &server,
 		.address = "127.0.0.1",
 		.port = (uint16_t)strtoul(argv[1], NULL, 10),
 		.api_loops = 1,
@@ -212,7 +225,6 @@ int main(int argc, char **argv)
 		.defer = defer,
 	};
 	pthread_t thread;
-	struct http_server *server = NULL;
 	struct error err = ERROR_INIT;
 	if (http_server_open(&options, &server, &err) != STATUS_OK ||
 	    pthread_create(&thread, NULL, worker_run, NULL) != 0) {
@@ -221,10 +233,7 @@ int main(int argc, char **argv)
 	}
 	(void)puts("ready");
 	(void)fflush(stdout);
-	char line[64];
-	while (fgets(line, sizeof(line), stdin) != NULL) {
-		event_publish();
-		http_wake(server);
+	while (getchar() != EOF) {
 	}
 	http_server_close(server, 1000);
 	(void)pthread_mutex_lock(&worker.lock);

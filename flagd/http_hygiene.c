@@ -158,7 +158,7 @@ static enum status content_length_read(const char *text, uint64_t *ret, struct e
 }
 
 /* How long is the body? There must be one answer. */
-static enum status framing_check(bool is_http_10, struct http_facts *facts, struct error *err)
+static enum status framing_check(struct http_facts *facts, struct error *err)
 {
 	const char *encoding = facts->known[HTTP_KNOWN_TRANSFER_ENCODING];
 	const char *length = facts->known[HTTP_KNOWN_CONTENT_LENGTH];
@@ -169,7 +169,7 @@ static enum status framing_check(bool is_http_10, struct http_facts *facts, stru
 		return error_fail(err, STATUS_MALFORMED,
 		                  "Content-Length and Transfer-Encoding exclude each other");
 	}
-	if (is_http_10) {
+	if (facts->is_http_10) {
 		return error_fail(err, STATUS_MALFORMED, "HTTP/1.0 has no Transfer-Encoding");
 	}
 	if (strcasecmp(encoding, "chunked") != 0) {
@@ -214,7 +214,7 @@ enum status http_hygiene_check(const struct http_head *head, struct http_facts *
 		return error_fail(err, STATUS_HEADERS_TOO_LARGE, "The request has more than %d headers",
 		                  HTTP_MAX_FIELDS);
 	}
-	struct http_facts facts = { 0 };
+	struct http_facts facts = { .is_http_10 = is_http_10 };
 	for (size_t i = 0; i < head->field_count; i++) {
 		enum status status = field_check(&head->fields[i], &facts, err);
 		if (status != STATUS_OK) {
@@ -224,7 +224,7 @@ enum status http_hygiene_check(const struct http_head *head, struct http_facts *
 	if (facts.known[HTTP_KNOWN_HOST] == NULL && !is_http_10) {
 		return error_fail(err, STATUS_MALFORMED, "HTTP/1.1 needs a Host header");
 	}
-	enum status status = framing_check(is_http_10, &facts, err);
+	enum status status = framing_check(&facts, err);
 	if (status == STATUS_OK && head->bytes != 0) {
 		status = bytes_check(head, err);
 	}

@@ -59,6 +59,7 @@ struct http_facts {
 	const char *known[HTTP_KNOWN_COUNT]; /* value or NULL */
 	uint64_t content_length;             /* 0 without one */
 	bool is_chunked;
+	bool is_http_10;
 };
 
 /* STATUS_MALFORMED, or STATUS_HEADERS_TOO_LARGE for too many headers. */

@@ -193,7 +193,7 @@ static void event_dispatch(struct http_loop *loop, const struct epoll_event *eve
 		} else if (connection->phase == HTTP_PHASE_LINGERING) {
 			http_connection_linger(connection);
 		} else {
-			http_stream_peer_gone(connection);
+			http_stream_event(connection, event->events);
 		}
 		break;
 	}
@@ -216,6 +216,9 @@ static int wait_ms(struct http_loop *loop, unsigned busy_rounds)
 	if (MHD_get_timeout(loop->daemon, &mhd_ms) == MHD_YES && mhd_ms == 0) {
 		loop->is_mhd_ready = true;
 		return busy_rounds > BUSY_ROUNDS ? BUSY_WAIT_MS : 0;
+	}
+	if (loop->is_mhd_ready) {
+		return 0; /* resumed connections, of which libmicrohttpd's timeout knows nothing */
 	}
 	bool is_timed = loop->timer_count > 0 || loop->listen_again_ms != 0 || loop->is_draining;
 	if (!is_timed) {

@@ -2,10 +2,10 @@
 /*
  * Streams of events on a connection: the loop's thread only. Private to flagd/http_*.
  *
- * libmicrohttpd asks for bytes when the socket can take more. With nothing to give the connection is
- * suspended, which also takes its socket out of libmicrohttpd's epoll; http_wake(), a heartbeat or a
- * departed peer (noticed in the loop's own epoll) resume it. Bytes go from the shared blob straight
- * into libmicrohttpd's send buffer.
+ * libmicrohttpd sends the head. Then its connection is suspended, which takes the socket out of its hands,
+ * and chunks go from the shared blob straight to the socket, watched by the loop's own epoll: one
+ * system call per event and reader, and nothing is copied. To end, the connection is resumed and
+ * libmicrohttpd sends the last chunk.
  */
 #pragma once
 
@@ -23,9 +23,9 @@ void http_stream_wake_all(struct http_loop *loop);
 /* Ends every stream in good order. */
 void http_stream_end_all(struct http_loop *loop);
 
-/* The timer's look at a stream, and its peer's departure. */
+/* The timer's look at a stream, and what the loop's epoll says of its socket. */
 void http_stream_check(struct http_connection *connection);
-void http_stream_peer_gone(struct http_connection *connection);
+void http_stream_event(struct http_connection *connection, uint32_t events);
 
 /* Resumes all for good: libmicrohttpd must not be stopped with suspended connections. */
 void http_stream_cut_all(struct http_loop *loop);
