@@ -30,7 +30,10 @@ static void string_check(struct json string)
 	struct json_doc doc = { 0 };
 	const size_t length = json_string_copy(string, NULL, 0);
 	char *text = malloc(length + 1);
-	require(text != NULL && json_string_copy(string, text, length + 1) == length);
+	if (text == NULL) {
+		abort();
+	}
+	require(json_string_copy(string, text, length + 1) == length);
 	require(strlen(text) == length && utf8_is_valid(text, length) && json_equals(string, text));
 	buf_init(&written, MAX_OUTPUT_BYTES);
 	json_append_string(&written, text, length);

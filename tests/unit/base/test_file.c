@@ -42,26 +42,36 @@ static int setup(void **state)
 	return mkdtemp(folder) != NULL ? 0 : -1;
 }
 
+static int is_visible(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.';
+}
+
+/* Number of files, temporary ones included; removes them on request. */
+static unsigned folder_walk(bool removes)
+{
+	struct dirent **entries = NULL;
+	const int count = scandir(folder, &entries, is_visible, alphasort);
+	assert_true(count >= 0);
+	for (int i = 0; i < count; i++) {
+		if (removes) {
+			(void)remove(in_folder(entries[i]->d_name));
+		}
+		free(entries[i]);
+	}
+	free(entries);
+	return (unsigned)count;
+}
+
 static unsigned folder_count(void)
 {
-	unsigned count = 0;
-	DIR *entries = opendir(folder);
-	assert_non_null(entries);
-	for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
-		count += entry->d_name[0] != '.';
-	}
-	(void)closedir(entries);
-	return count;
+	return folder_walk(false);
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	DIR *entries = opendir(folder);
-	for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
-		(void)remove(in_folder(entry->d_name));
-	}
-	(void)closedir(entries);
+	(void)folder_walk(true);
 	return rmdir(folder);
 }
 

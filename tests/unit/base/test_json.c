@@ -259,7 +259,7 @@ static void doubles(void **state)
 		struct document document;
 		double value = NAN;
 		assert_true(json_double(document_open(&document, numbers[i].text), &value));
-		if (memcmp(&value, &numbers[i].value, sizeof(value)) != 0) {
+		if (value != numbers[i].value || signbit(value) != signbit(numbers[i].value)) {
 			fail_msg("%s: %.17g", numbers[i].text, value);
 		}
 		document_close(&document);

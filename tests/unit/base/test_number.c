@@ -14,9 +14,10 @@
 
 #include "base/number.h"
 
+/* Zeros of different sign are not. */
 static bool is_identical(double a, double b)
 {
-	return memcmp(&a, &b, sizeof(a)) == 0;
+	return a == b && signbit(a) == signbit(b);
 }
 
 /* The program runs in the C locale, where strtod() is the reference. */
