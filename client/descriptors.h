@@ -16,8 +16,9 @@
 
 struct descriptor {
 	int fd;
-	short events; /* what poll() is to wait for; 0: nothing */
-	bool is_open; /* until its owner says that it is closed, even while nobody waits for it */
+	short events;      /* what poll() is to wait for; 0: nothing */
+	const void *owner; /* whose it is; only compared */
+	bool is_kept;      /* until it is closed, even while nobody waits for it */
 	dev_t device;
 	ino_t inode;
 };

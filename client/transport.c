@@ -19,7 +19,8 @@
 
 #define HEADERS_MAX_BYTES ((size_t)64 * 1024)
 #define TOKEN_MAX_BYTES   600
-#define RETRY_WAIT_MS     200 /* while there are no descriptors to work with */
+#define RETRY_WAIT_MS     100 /* between looks while there are no descriptors to work with */
+#define REBUILD_AFTER_MS  250 /* whoever closes descriptors one by one must be done before new ones are made */
 
 struct channel {
 	struct transport *transport;
@@ -51,6 +52,7 @@ struct transport {
 	struct channel channels[TRANSPORT_CHANNELS];
 	struct descriptors sockets;
 	int64_t timer_ms; /* when libcurl wants to be called; -1: not */
+	int64_t build_ms; /* nothing is built before */
 	uint32_t rebuilt_count;
 
 	pthread_mutex_t wake_lock; /* guards what follows */
@@ -62,40 +64,44 @@ struct transport {
 
 static curl_socket_t socket_open(void *user, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	struct transport *transport = user;
+	(void)user;
 	(void)purpose;
 	int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-	if (fd < 0) {
-		return CURL_SOCKET_BAD;
-	}
-	if (!descriptors_add(&transport->sockets, fd)) {
-		(void)close(fd);
-		return CURL_SOCKET_BAD;
-	}
-	descriptors_find(&transport->sockets, fd)->is_open = true;
-	return fd;
+	return fd >= 0 ? fd : CURL_SOCKET_BAD;
 }
 
+/*
+ * libcurl 7.88 closes a socket that is not connected yet without asking here. So a socket is remembered
+ * while libcurl waits for it, and for longer only once it has carried an answer.
+ */
 static int socket_close(void *user, curl_socket_t fd)
 {
 	struct transport *transport = user;
 	const struct descriptor *descriptor = descriptors_find(&transport->sockets, fd);
-	if (descriptor == NULL || !descriptor_is_ours(descriptor)) {
+	if (descriptor != NULL && !descriptor_is_ours(descriptor)) {
 		return 0; /* the number is somebody else's by now */
 	}
 	descriptors_remove(&transport->sockets, fd);
 	return close(fd);
 }
 
+/* The connection of a transfer that is answered: by now the others that were tried are closed. */
+static void socket_keep(struct transport *transport, const CURL *easy)
+{
+	for (uint32_t i = 0; i < transport->sockets.count; i++) {
+		struct descriptor *descriptor = &transport->sockets.list[i];
+		descriptor->is_kept = descriptor->is_kept || descriptor->owner == easy;
+	}
+}
+
 /* libcurl wants (no longer) to know when something can be done with a socket. */
 static int socket_watch(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user)
 {
 	struct transport *transport = user;
-	(void)easy;
 	(void)socket_user;
 	struct descriptor *descriptor = descriptors_find(&transport->sockets, fd);
 	if (what == CURL_POLL_REMOVE) {
-		if (descriptor != NULL && descriptor->is_open) {
+		if (descriptor != NULL && descriptor->is_kept) {
 			descriptor->events = 0;
 		} else {
 			descriptors_remove(&transport->sockets, fd);
@@ -108,6 +114,7 @@ static int socket_watch(CURL *easy, curl_socket_t fd, int what, void *user, void
 	if (descriptor == NULL) {
 		return -1;
 	}
+	descriptor->owner = easy;
 	descriptor->events = 0;
 	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT) {
 		descriptor->events |= POLLIN;
@@ -138,6 +145,7 @@ static void response_tell(struct channel *channel, long http_status)
 		.retry_after_ms = retry_after_s > INT32_MAX ? INT32_MAX : (int64_t)retry_after_s * 1000,
 	};
 	channel->is_answered = true;
+	socket_keep(channel->transport, channel->easy);
 	const struct transport_handler *handler = &channel->transport->handler;
 	handler->on_response(handler->user, channel->name, &response);
 }
@@ -186,6 +194,7 @@ static bool wake_open(struct transport *transport)
 	transport->wake = (struct descriptors){ 0 };
 	bool is_done =
 	        descriptors_add(&transport->wake, pair[0]) && descriptors_add(&transport->wake, pair[1]);
+	transport->wake.count = is_done ? transport->wake.count : 0;
 	transport->wake_read = pair[0];
 	transport->wake_write = pair[1];
 	pthread_mutex_unlock(&transport->wake_lock);
@@ -207,11 +216,12 @@ static void wake_close(struct transport *transport)
 /* Is there something to work with? Tries to make it when not. */
 static bool transport_is_built(struct transport *transport)
 {
-	if (transport->wake.count == 0 && !wake_open(transport)) {
-		return false;
-	}
 	if (transport->multi != NULL) {
 		return true;
+	}
+	if (clock_monotonic_ms(&clock_system) < transport->build_ms ||
+	    (transport->wake.count == 0 && !wake_open(transport))) {
+		return false;
 	}
 	transport->multi = curl_multi_init();
 	if (transport->multi == NULL) {
@@ -466,6 +476,7 @@ static void transport_rebuild(struct transport *transport)
 	transport_abandon(transport);
 	wake_close(transport);
 	transport->rebuilt_count++;
+	transport->build_ms = clock_monotonic_ms(&clock_system) + REBUILD_AFTER_MS;
 	for (int i = 0; i < TRANSPORT_CHANNELS; i++) {
 		if (was_busy[i]) {
 			transport->handler.on_end(transport->handler.user, (enum transport_channel)i,
