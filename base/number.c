@@ -138,6 +138,45 @@ double number_parse(const char *text, size_t length)
 	return strtod_l(copy, NULL, number_locale());
 }
 
+/*
+ * Adds one to the last digit in @text. Below a power of two doubles are twice as dense as above it, so
+ * the decimal next above can be the same double when the nearest one, below, is not.
+ */
+static void number_increment(char *text)
+{
+	char *p = strchr(text, 'e');
+	for (p = p != NULL ? p : text + strlen(text); p > text; p--) {
+		char *digit = p - 1;
+		if (*digit == '9') {
+			*digit = '0';
+		} else if (number_is_digit(*digit)) {
+			(*digit)++;
+			return;
+		}
+	}
+}
+
+static bool number_is_power_of_two(double value)
+{
+	int exponent;
+	return fabs(frexp(value, &exponent)) == 0.5;
+}
+
+/* Writes @precision digits; false when they read back as another double. */
+static bool number_print(char out[static NUMBER_TEXT_SIZE], int precision, double value)
+{
+	(void)snprintf(out, NUMBER_TEXT_SIZE, "%.*g", precision, value);
+	if (strtod(out, NULL) == value) {
+		return true;
+	}
+	if (precision != DBL_DECIMAL_DIG - 1 || !number_is_power_of_two(value)) {
+		return false;
+	}
+	(void)snprintf(out, NUMBER_TEXT_SIZE, "%#.*g", precision, value); /* # keeps zeros at the end */
+	number_increment(out);
+	return strtod(out, NULL) == value;
+}
+
 size_t number_format(double value, char out[static NUMBER_TEXT_SIZE])
 {
 	if (fabs(value) < 1e15 && value == (double)(int64_t)value && !(value == 0 && signbit(value))) {
@@ -146,12 +185,11 @@ size_t number_format(double value, char out[static NUMBER_TEXT_SIZE])
 	/* Every decimal of 15 digits survives in a normal double, so no shorter one has to be tried. */
 	int precision = fabs(value) < DBL_MIN ? 1 : DBL_DIG;
 	locale_t previous = uselocale(number_locale());
-	size_t length;
-	do {
-		length = (size_t)snprintf(out, NUMBER_TEXT_SIZE, "%.*g", precision, value);
+	while (!number_print(out, precision, value) && precision < DBL_DECIMAL_DIG) {
 		precision++;
-	} while (precision <= DBL_DECIMAL_DIG && strtod(out, NULL) != value);
+	}
 	(void)uselocale(previous);
+	size_t length = strlen(out);
 	if (strpbrk(out, ".e") == NULL) {
 		memcpy(out + length, ".0", sizeof(".0"));
 		length += 2;

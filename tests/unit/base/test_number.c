@@ -170,6 +170,11 @@ static void the_shortest_text_is_written(void **state)
 	format_expect(DBL_MIN, "2.2250738585072014e-308");
 	format_expect(4.9406564584124654e-324, "5e-324");
 	format_expect(1e-320, "1e-320");
+	/* Powers of two whose shortest text is not their nearest decimal of that length. */
+	format_expect(0x1p-1017, "7.120236347223045e-307");
+	format_expect(-0x1p-1007, "-7.291122019556398e-304");
+	format_expect(0x1p-957, "8.209073602596753e-289");
+	format_expect(0x1p-489, "6.256509672447191e-148");
 }
 
 static void format_expect_round_trip(double value)
