@@ -81,7 +81,8 @@ static enum status token_environment_read(struct http_request *request, struct j
 	}
 	if (!is_given) {
 		return json_fail_member(err, STATUS_INVALID, root, "environment",
-		                        "A client token needs the `environment` that it belongs to");
+		                        "A %s token needs the `environment` that it belongs to",
+		                        token_kind_name(kind));
 	}
 	const char *key = json_string_dup(environment, request->arena, NULL);
 	if (key == NULL || catalogue_find(app->catalogue, STORE_ENVIRONMENT, key, NULL) == NULL) {
@@ -100,7 +101,7 @@ static enum status token_kind_read(struct json kind, enum token_kind *ret, struc
 			return STATUS_OK;
 		}
 	}
-	return json_fail(err, STATUS_INVALID, kind, "The kind must be client or owner");
+	return json_fail(err, STATUS_INVALID, kind, "The kind must be client, web or owner");
 }
 
 /* A new token's row; its text is in @token. */

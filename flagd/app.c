@@ -46,6 +46,17 @@ static bool load_row(void *user, const struct store_row *stored)
 	return true;
 }
 
+/* A kind that this version does not know may do the least. */
+static enum token_kind kind_read(struct json kind)
+{
+	for (int i = 0; i < TOKEN_KIND_COUNT; i++) {
+		if (json_equals(kind, token_kind_name((enum token_kind)i))) {
+			return (enum token_kind)i;
+		}
+	}
+	return TOKEN_WEB;
+}
+
 enum status app_tokens_build(struct app *app, struct token_table **ret, struct error *err)
 {
 	size_t count = catalogue_count(app->catalogue, STORE_TOKEN);
@@ -65,8 +76,7 @@ enum status app_tokens_build(struct app *app, struct token_table **ret, struct e
 		(void)json_string_copy(json_get(row_json(row), "name"), token->name, sizeof(token->name));
 		(void)snprintf(token->environment, sizeof(token->environment), "%s",
 		               row->environment != NULL ? row->environment : "");
-		token->kind =
-		        json_equals(json_get(row_json(row), "kind"), "owner") ? TOKEN_OWNER : TOKEN_CLIENT;
+		token->kind = kind_read(json_get(row_json(row), "kind"));
 	}
 	*ret = token_table_new(tokens, used);
 	free(tokens);

@@ -18,6 +18,8 @@ const char *auth_access_text(unsigned access)
 		return NULL;
 	case ACCESS_TICKET:
 		return "a stream ticket in the address";
+	case ACCESS_EVALUATE:
+		return "a web or client token of the environment, or the owner token";
 	case ACCESS_CLIENT:
 		return "a client token of the environment, or the owner token";
 	case ACCESS_OWNER:
@@ -74,13 +76,15 @@ static enum status access_check(const struct http_request *request, const struct
 	if (token->kind == TOKEN_OWNER) {
 		return STATUS_OK;
 	}
-	if (request->route->access != ACCESS_CLIENT) {
-		return error_fail(err, STATUS_FORBIDDEN, "A client token may not do that; it needs %s",
-		                  auth_access_text(request->route->access));
+	bool is_allowed = request->route->access == ACCESS_EVALUATE ||
+	                  (request->route->access == ACCESS_CLIENT && token->kind == TOKEN_CLIENT);
+	if (!is_allowed) {
+		return error_fail(err, STATUS_FORBIDDEN, "A %s token may not do that; it needs %s",
+		                  token_kind_name(token->kind), auth_access_text(request->route->access));
 	}
 	const char *environment = environment_param(request);
 	if (environment != NULL && strcmp(environment, token->environment) != 0) {
-		return error_fail(err, STATUS_FORBIDDEN, "This client token belongs to another environment");
+		return error_fail(err, STATUS_FORBIDDEN, "This token belongs to another environment");
 	}
 	return STATUS_OK;
 }

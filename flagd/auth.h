@@ -3,8 +3,9 @@
  * Who is asking, and may they call this route at all.
  *
  * A token comes as `Authorization: Bearer hly_…` or `X-API-Key: hly_…`. Unknown, malformed and revoked
- * tokens get the same answer. A client token may call what ACCESS_CLIENT marks, in its own
- * environment only; the owner token may call everything.
+ * tokens get the same answer. A web token may evaluate over OFREP, which gives values and no rules; a
+ * client token may also call what ACCESS_CLIENT marks, which shows rules and segments; both in their own
+ * environment only. The owner token may call everything.
  */
 #pragma once
 
@@ -13,10 +14,11 @@
 
 /* Values of http_route.access. */
 enum access {
-	ACCESS_OPEN,   /* nobody is asked */
-	ACCESS_TICKET, /* the handler checks a stream ticket */
-	ACCESS_CLIENT, /* a client token of the environment, or more */
-	ACCESS_OWNER,  /* the owner token */
+	ACCESS_OPEN,     /* nobody is asked */
+	ACCESS_TICKET,   /* the handler checks a stream ticket */
+	ACCESS_EVALUATE, /* a web token of the environment, or more */
+	ACCESS_CLIENT,   /* a client token of the environment, or more */
+	ACCESS_OWNER,    /* the owner token */
 };
 
 /* In words, for OpenAPI; NULL for ACCESS_OPEN. */

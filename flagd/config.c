@@ -384,13 +384,30 @@ static enum status arguments_read(int argc, char *const *argv, struct setting *s
 	return STATUS_OK;
 }
 
+/* Variables of Halyard's clients, which often share an environment file with the daemon. */
+static const char *const foreign_variables[] = {
+	"HALYARD_URL", "HALYARD_TOKEN", "HALYARD_ENVIRONMENT", "HALYARD_CACHE_DIR", "HALYARD_PUBLIC_KEY",
+};
+
+static bool variable_is_foreign(const char *entry, size_t length)
+{
+	for (size_t i = 0; i < sizeof(foreign_variables) / sizeof(foreign_variables[0]); i++) {
+		if (strlen(foreign_variables[i]) == length &&
+		    memcmp(foreign_variables[i], entry, length) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static enum status environment_read(char *const *environ_, struct setting *settings, struct error *err)
 {
 	const size_t prefix_length = strlen(VARIABLE_PREFIX);
 	for (; *environ_ != NULL; environ_++) {
 		const char *const entry = *environ_;
 		const size_t length = strcspn(entry, "=");
-		if (strncmp(entry, VARIABLE_PREFIX, prefix_length) != 0 || entry[length] == '\0') {
+		if (strncmp(entry, VARIABLE_PREFIX, prefix_length) != 0 || entry[length] == '\0' ||
+		    variable_is_foreign(entry, length)) {
 			continue;
 		}
 		size_t at = 0;
@@ -524,17 +541,19 @@ void config_help(struct buf *out)
 
 void config_markdown(struct buf *out)
 {
-	buf_append_string(out,
-	                  "<!-- Made from flagd/config.h by `meson compile -C build docs`. -->\n"
-	                  "# Configuration of flagd\n"
-	                  "\n"
-	                  "Each setting is an option (`--name value` or `--name=value`) or an environment "
-	                  "variable; the option wins.\n"
-	                  "flagd refuses to start with an unknown option, an unknown `" VARIABLE_PREFIX
-	                  "` variable or a value out of range, and says which.\n"
-	                  "\n"
-	                  "| option | variable | default | allowed | what it is |\n"
-	                  "|---|---|---|---|---|\n");
+	buf_append_string(
+	        out,
+	        "<!-- Made from flagd/config.h by `meson compile -C build docs`. -->\n"
+	        "# Configuration of flagd\n"
+	        "\n"
+	        "Each setting is an option (`--name value` or `--name=value`) or an environment "
+	        "variable; the option wins.\n"
+	        "flagd refuses to start with an unknown option, an unknown `" VARIABLE_PREFIX
+	        "` variable (but for those of clients, such as `HALYARD_TOKEN`) or a value out of range, "
+	        "and says which.\n"
+	        "\n"
+	        "| option | variable | default | allowed | what it is |\n"
+	        "|---|---|---|---|---|\n");
 	for (size_t i = 0; i < ROW_COUNT; i++) {
 		const struct row *const row = &rows[i];
 		char option[NAME_SIZE], variable[NAME_SIZE];

@@ -101,7 +101,8 @@ enum status publication_add(struct publication *publication, const struct publis
 	ruleset_digest(ruleset, options.manifest.digest);
 	memcpy(options.manifest.audit_head, audit_head, sizeof(options.manifest.audit_head));
 	struct snapshot *previous = publisher_find(publisher, environment);
-	if (previous != NULL && snapshot_manifest(previous)->revision + 1 != revision) {
+	/* Without edits it is read from the store: what changed since is not known. */
+	if (previous != NULL && (edits == NULL || snapshot_manifest(previous)->revision + 1 != revision)) {
 		previous = NULL;
 	}
 	struct snapshot *snapshot = NULL;

@@ -147,12 +147,12 @@ static const struct http_route routes[] = {
 	  DOC(.tag = "Clients", .success = 200, .response = "SigningKeys") },
 
 	/* ---- OFREP ---- */
-	{ HTTP_POST, "/ofrep/v1/evaluate/flags/{key}", "ofrep_evaluate", HTTP_ON_LOOP, ACCESS_CLIENT, SMALL,
+	{ HTTP_POST, "/ofrep/v1/evaluate/flags/{key}", "ofrep_evaluate", HTTP_ON_LOOP, ACCESS_EVALUATE, SMALL,
 	  HTTP_ROUTE_CORS | HTTP_ROUTE_OFREP | HTTP_ROUTE_OPTIONAL_BODY, ofrep_evaluate,
 	  "Evaluate one flag (OFREP 0.3.0).",
 	  DOC(.tag = "OFREP", .query = { "Environment" }, .request = "OfrepRequest", .success = 200,
 	      .response = "OfrepEvaluation", .errors = "400 404") },
-	{ HTTP_POST, "/ofrep/v1/evaluate/flags", "ofrep_evaluate_all", HTTP_ON_LOOP, ACCESS_CLIENT, SMALL,
+	{ HTTP_POST, "/ofrep/v1/evaluate/flags", "ofrep_evaluate_all", HTTP_ON_LOOP, ACCESS_EVALUATE, SMALL,
 	  HTTP_ROUTE_CORS | HTTP_ROUTE_OFREP | HTTP_ROUTE_OPTIONAL_BODY, ofrep_evaluate_all,
 	  "Evaluate all flags (OFREP 0.3.0).",
 	  DOC(.tag = "OFREP", .query = { "Environment", "FlagConfigEtag", "FlagConfigLastModified" }, .request = "OfrepRequest",

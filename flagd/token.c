@@ -18,6 +18,7 @@ static const struct {
 } kinds[TOKEN_KIND_COUNT] = {
 	[TOKEN_OWNER] = { "owner", "hly_o_" },
 	[TOKEN_CLIENT] = { "client", "hly_c_" },
+	[TOKEN_WEB] = { "web", "hly_w_" },
 };
 
 /* 0-9A-Za-z by arithmetic: a table's cache line would tell which character it was. */

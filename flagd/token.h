@@ -25,10 +25,11 @@
 enum token_kind {
 	TOKEN_OWNER,  /* o: everything */
 	TOKEN_CLIENT, /* c: evaluation, snapshot, stream and telemetry of one environment */
+	TOKEN_WEB, /* w: evaluated values of one environment and nothing else: may be seen by users of a web page */
 	TOKEN_KIND_COUNT
 };
 
-const char *token_kind_name(enum token_kind kind); /* "owner", "client" */
+const char *token_kind_name(enum token_kind kind); /* "owner", "client", "web" */
 
 /* A fresh token; wipe it (sodium_memzero) once it was handed over. */
 void token_new(enum token_kind kind, char ret[static TOKEN_SIZE]);

@@ -301,6 +301,23 @@ test('client tokens see their environment and nothing else; a revoked one sees n
   assert.equal((await flagd.delete(`/api/v1/tokens/${owner.id}`)).status, 409);
 });
 
+test('a web token gives values over OFREP and nothing that holds rules', async (t) => {
+  const flagd = await startFlagd(t);
+  await flagd.post('/api/v1/flags', BANNER);
+  const { token } = (await flagd.post('/api/v1/tokens', { name: 'page', kind: 'web', environment: 'prod' })).json;
+  assert.match(token, /^hly_w_[0-9A-Za-z]{46}$/);
+  const body = { context: { targetingKey: 'user-1' } };
+  assert.equal((await flagd.post('/ofrep/v1/evaluate/flags/banner', body, { token })).json.variant, 'red');
+  assert.equal((await flagd.post('/ofrep/v1/evaluate/flags', body, { token })).status, 200);
+  for (const path of ['/api/v1/environments/prod/snapshot', '/api/v1/environments/prod/events', '/api/v1/flags', '/api/v1/signing-keys']) {
+    assert.equal((await flagd.get(path, { token })).status, 403, path);
+  }
+  assert.equal((await flagd.post('/api/v1/environments/prod/evaluate', { ...body, explain: true }, { token })).status, 403);
+  await flagd.stop();
+  const again = await startFlagd(t, { data: flagd.data });
+  assert.equal((await again.get('/api/v1/environments/prod/snapshot', { token })).status, 403);
+});
+
 test('a new environment gets settings for every flag, copied when asked', async (t) => {
   const flagd = await startFlagd(t);
   await flagd.post('/api/v1/flags', BANNER);
