@@ -280,8 +280,9 @@ void api_environment_write(struct app *app, const struct row *row, struct json_w
 	json_end_object(w);
 }
 
-void api_setting_write(const struct row *row, struct json_writer *w)
+void api_setting_write(struct app *app, const struct row *row, struct json_writer *w)
 {
+	(void)app;
 	json_begin_object(w);
 	members_write(row, w);
 	json_put_key_uint64_string(w, "version", row->version);
@@ -304,15 +305,16 @@ void api_flag_write(struct app *app, const struct row *row, struct json_writer *
 		        catalogue_find(app->catalogue, STORE_SETTING, row->key, environment);
 		if (setting != NULL) {
 			json_put_key(w, environment);
-			api_setting_write(setting, w);
+			api_setting_write(app, setting, w);
 		}
 	}
 	json_end_object(w);
 	json_end_object(w);
 }
 
-void api_segment_write(const struct row *row, struct json_writer *w)
+void api_segment_write(struct app *app, const struct row *row, struct json_writer *w)
 {
+	(void)app;
 	json_begin_object(w);
 	json_put_key_string(w, "key", row->key);
 	members_write(row, w);
@@ -320,8 +322,9 @@ void api_segment_write(const struct row *row, struct json_writer *w)
 	json_end_object(w);
 }
 
-void api_token_write(const struct row *row, struct json_writer *w)
+void api_token_write(struct app *app, const struct row *row, struct json_writer *w)
 {
+	(void)app;
 	json_begin_object(w);
 	json_put_key_string(w, "id", row->key);
 	members_write(row, w);
@@ -334,50 +337,4 @@ void api_token_write(const struct row *row, struct json_writer *w)
 		json_put_null(w);
 	}
 	json_end_object(w);
-}
-
-/* ---- Changes ---- */
-
-static void preview_reply(struct change *change)
-{
-	struct json_writer w;
-	api_reply(change->reply, 200, &w);
-	change_preview_write(change, &w);
-}
-
-static void change_reply(struct change *change, enum store_table table, const char *key,
-                         const char *environment, int http_status, api_render *render)
-{
-	struct http_reply *reply = change->reply;
-	const struct row *row = catalogue_find(change->app->catalogue, table, key, environment);
-	if (render == NULL) {
-		http_reply_empty(reply, http_status);
-		return;
-	}
-	struct json_writer w;
-	api_reply(reply, http_status, &w);
-	render(change->app, row, &w);
-	api_etag_set(reply, row);
-}
-
-void api_change_finish(struct change *change, enum status so_far, struct error *err, enum store_table table,
-                       const char *key, const char *environment, int http_status, api_render *render)
-{
-	enum status status = so_far;
-	if (status == STATUS_OK) {
-		status = change_prepare(change, err);
-	}
-	if (status == STATUS_OK && change->is_dry_run) {
-		preview_reply(change);
-	} else if (status == STATUS_OK) {
-		change_reply(change, table, key, environment, http_status, render);
-		status = buf_status(&change->reply->body, "answer", err);
-		if (status == STATUS_OK) {
-			status = change_commit(change, err);
-		}
-	}
-	if (status != STATUS_OK) {
-		api_fail(change->request, change->reply, err);
-	}
-	change_end(change);
 }

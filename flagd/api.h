@@ -61,14 +61,58 @@ bool api_etag_matches(const char *header, const char *tag);
 
 void api_environment_write(struct app *app, const struct row *row, struct json_writer *w);
 void api_flag_write(struct app *app, const struct row *row, struct json_writer *w);
-void api_setting_write(const struct row *row, struct json_writer *w);
-void api_segment_write(const struct row *row, struct json_writer *w);
-void api_token_write(const struct row *row, struct json_writer *w);
+void api_setting_write(struct app *app, const struct row *row, struct json_writer *w);
+void api_segment_write(struct app *app, const struct row *row, struct json_writer *w);
+void api_token_write(struct app *app, const struct row *row, struct json_writer *w);
+
+/* Writes a row as its resource. */
+typedef void api_render(struct app *app, const struct row *row, struct json_writer *w);
 
 /*
- * Ends a change: prepare, then either the preview or the answer that @render writes (with @http_status and the
- * ETag of the row (table, key, environment)) and the commit. Replies in every case.
+ * A page of the rows of @table in key order: {"items":[…],"next_cursor":…}. @is_wanted may be NULL: all but archived ones.
  */
-typedef void api_render(struct app *app, const struct row *row, struct json_writer *w);
-void api_change_finish(struct change *change, enum status so_far, struct error *err, enum store_table table,
-                       const char *key, const char *environment, int http_status, api_render *render);
+void api_list_reply(struct http_request *request, struct http_reply *reply, enum store_table table,
+                    const struct api_page *page, bool (*is_wanted)(const struct row *row, const void *user),
+                    const void *user, api_render *render);
+
+/* The whole of a list handler without parameters of its own. */
+void api_list(struct http_request *request, struct http_reply *reply, enum store_table table,
+              bool (*is_wanted)(const struct row *row, const void *user), api_render *render);
+
+/* The whole of a GET of one resource by its key, with 304. */
+void api_get(struct http_request *request, struct http_reply *reply, enum store_table table,
+             bool with_archived, api_render *render);
+
+/* ---- Changes ---- */
+
+/* A change that a request asks for, from its body to its answer. */
+struct api_change {
+	struct change change;
+	struct json_doc doc;
+	struct json body; /* absent where the route has none */
+	struct error err;
+	enum status status; /* of what was done so far; nothing more is done once it is not STATUS_OK */
+	const char *token;  /* a secret that goes into the answer, and not into what is stored; NULL: none */
+};
+
+/*
+ * Reads query, body and reason and begins. False: the reply is there, and nothing is to be released. @action may be changed
+ * in the change until the first row is put.
+ */
+bool api_change_begin(struct api_change *work, struct http_request *request, struct http_reply *reply,
+                      const char *action);
+
+/* The row (api_row_find()), whose version must be what If-Match says. False: api_change_end() is next. */
+bool api_change_find(struct api_change *work, enum store_table table, const char *key,
+                     const char *environment, bool with_archived, struct row **ret);
+
+/*
+ * Ends it: prepares, then answers with the preview, or with @http_status and the row as @render writes it (NULL: nothing) and
+ * commits. Replies in every case, unless If-Match has replied, and releases everything.
+ */
+void api_change_end(struct api_change *work, enum store_table table, const char *key, const char *environment,
+                    int http_status, api_render *render);
+
+/* The whole of a DELETE: archives the row that is found by the route's first parameter. */
+void api_archive(struct http_request *request, struct http_reply *reply, enum store_table table,
+                 const char *action);

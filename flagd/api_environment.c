@@ -10,50 +10,12 @@
 
 void environment_list(struct http_request *request, struct http_reply *reply)
 {
-	struct app *app = request->app;
-	struct error err = ERROR_INIT;
-	struct api_page page;
-	if (api_page_read(request, NULL, &page, &err) != STATUS_OK) {
-		api_fail(request, reply, &err);
-		return;
-	}
-	struct json_writer w;
-	api_reply(reply, 200, &w);
-	json_begin_object(&w);
-	json_put_key(&w, "items");
-	json_begin_array(&w);
-	size_t index = catalogue_after(app->catalogue, STORE_ENVIRONMENT, page.cursor);
-	size_t count = catalogue_count(app->catalogue, STORE_ENVIRONMENT);
-	const struct row *last = NULL;
-	for (uint32_t given = 0; index < count && given < page.limit; index++, given++) {
-		last = catalogue_at(app->catalogue, STORE_ENVIRONMENT, index);
-		api_environment_write(app, last, &w);
-	}
-	json_end_array(&w);
-	json_put_key_string(&w, "next_cursor", index < count && last != NULL ? last->key : NULL);
-	json_end_object(&w);
+	api_list(request, reply, STORE_ENVIRONMENT, NULL, api_environment_write);
 }
 
 void environment_get(struct http_request *request, struct http_reply *reply)
 {
-	struct error err = ERROR_INIT;
-	struct row *row = NULL;
-	enum status status = api_query_none(request, &err);
-	if (status == STATUS_OK) {
-		status =
-		        api_row_find(request, STORE_ENVIRONMENT, request->params[0], NULL, false, &row, &err);
-	}
-	if (status != STATUS_OK) {
-		api_fail(request, reply, &err);
-		return;
-	}
-	if (api_not_modified(request, reply, row)) {
-		return;
-	}
-	struct json_writer w;
-	api_reply(reply, 200, &w);
-	api_environment_write(request->app, row, &w);
-	api_etag_set(reply, row);
+	api_get(request, reply, STORE_ENVIRONMENT, false, api_environment_write);
 }
 
 /* Every flag gets its settings there: those of @copy_from, or a new flag's. */
@@ -152,37 +114,23 @@ static enum status environment_put(struct change *change, struct json body, cons
 
 void environment_create(struct http_request *request, struct http_reply *reply)
 {
-	struct error err = ERROR_INIT;
-	struct json_doc doc = { 0 };
-	const char *reason = "";
+	struct api_change work;
 	const char *key = NULL;
 	const char *copy_from = NULL;
-	enum status status = api_query_none(request, &err);
-	if (status == STATUS_OK) {
-		status = api_body(request, &doc, &err);
+	if (!api_change_begin(&work, request, reply, "environment.create")) {
+		return;
 	}
-	struct json body = status == STATUS_OK ? json_root(&doc) : JSON_NONE;
-	if (status == STATUS_OK) {
-		status = doc_reason(body, request->arena, &reason, &err);
+	work.status = environment_key_read(request, work.body, &key, &work.err);
+	if (work.status == STATUS_OK) {
+		work.status = copy_from_read(request, work.body, &copy_from, &work.err);
 	}
-	struct change change;
-	if (status != STATUS_OK) {
-		api_fail(request, reply, &err);
-	} else if (change_begin(&change, request, reply, "environment.create", reason)) {
-		status = environment_key_read(request, body, &key, &err);
-		if (status == STATUS_OK) {
-			status = copy_from_read(request, body, &copy_from, &err);
-		}
-		if (status == STATUS_OK) {
-			status = environment_put(&change, body, key, JSON_NONE, &err);
-		}
-		if (status == STATUS_OK) {
-			status = settings_fill(&change, key, copy_from, &err);
-		}
-		api_change_finish(&change, status, &err, STORE_ENVIRONMENT, key, NULL, 201,
-		                  api_environment_write);
+	if (work.status == STATUS_OK) {
+		work.status = environment_put(&work.change, work.body, key, JSON_NONE, &work.err);
 	}
-	json_doc_deinit(&doc);
+	if (work.status == STATUS_OK) {
+		work.status = settings_fill(&work.change, key, copy_from, &work.err);
+	}
+	api_change_end(&work, STORE_ENVIRONMENT, key, NULL, 201, api_environment_write);
 }
 
 static enum status environment_patch_check(struct json body, const char *key, struct error *err)
@@ -200,37 +148,17 @@ static enum status environment_patch_check(struct json body, const char *key, st
 
 void environment_update(struct http_request *request, struct http_reply *reply)
 {
-	struct error err = ERROR_INIT;
-	struct json_doc doc = { 0 };
-	const char *reason = "";
+	struct api_change work;
 	const char *key = request->params[0];
 	struct row *row = NULL;
-	enum status status = api_query_none(request, &err);
-	if (status == STATUS_OK) {
-		status = api_body(request, &doc, &err);
+	if (!api_change_begin(&work, request, reply, "environment.update")) {
+		return;
 	}
-	struct json body = status == STATUS_OK ? json_root(&doc) : JSON_NONE;
-	if (status == STATUS_OK) {
-		status = doc_reason(body, request->arena, &reason, &err);
+	if (api_change_find(&work, STORE_ENVIRONMENT, key, NULL, false, &row)) {
+		work.status = environment_patch_check(work.body, key, &work.err);
+		if (work.status == STATUS_OK) {
+			work.status = environment_put(&work.change, work.body, key, row_json(row), &work.err);
+		}
 	}
-	struct change change;
-	if (status != STATUS_OK) {
-		api_fail(request, reply, &err);
-	} else if (change_begin(&change, request, reply, "environment.update", reason)) {
-		status = api_row_find(request, STORE_ENVIRONMENT, key, NULL, false, &row, &err);
-		if (status == STATUS_OK && !api_if_match(request, reply, row)) {
-			change_end(&change);
-			json_doc_deinit(&doc);
-			return;
-		}
-		if (status == STATUS_OK) {
-			status = environment_patch_check(body, key, &err);
-		}
-		if (status == STATUS_OK) {
-			status = environment_put(&change, body, key, row_json(row), &err);
-		}
-		api_change_finish(&change, status, &err, STORE_ENVIRONMENT, key, NULL, 200,
-		                  api_environment_write);
-	}
-	json_doc_deinit(&doc);
+	api_change_end(&work, STORE_ENVIRONMENT, key, NULL, 200, api_environment_write);
 }

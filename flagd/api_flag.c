@@ -34,8 +34,9 @@ static bool tags_contain(struct json tags, const char *tag)
 	return false;
 }
 
-static bool flag_is_wanted(const struct row *row, const struct flag_search *search)
+static bool flag_is_wanted(const struct row *row, const void *user)
 {
+	const struct flag_search *search = user;
 	struct json doc = row_json(row);
 	if (row->is_archived && !search->with_archived) {
 		return false;
@@ -77,7 +78,6 @@ static enum status flag_search_read(struct http_request *request, struct flag_se
 
 void flag_list(struct http_request *request, struct http_reply *reply)
 {
-	struct app *app = request->app;
 	struct error err = ERROR_INIT;
 	struct flag_search search;
 	struct api_page page;
@@ -85,31 +85,7 @@ void flag_list(struct http_request *request, struct http_reply *reply)
 		api_fail(request, reply, &err);
 		return;
 	}
-	struct json_writer w;
-	api_reply(reply, 200, &w);
-	json_begin_object(&w);
-	json_put_key(&w, "items");
-	json_begin_array(&w);
-	const char *last = NULL;
-	const char *cursor = NULL;
-	uint32_t given = 0;
-	size_t count = catalogue_count(app->catalogue, STORE_FLAG);
-	for (size_t i = catalogue_after(app->catalogue, STORE_FLAG, page.cursor); i < count; i++) {
-		const struct row *row = catalogue_at(app->catalogue, STORE_FLAG, i);
-		if (!flag_is_wanted(row, &search)) {
-			continue;
-		}
-		if (given == page.limit) {
-			cursor = last; /* there is at least one more */
-			break;
-		}
-		api_flag_write(app, row, &w);
-		last = row->key;
-		given++;
-	}
-	json_end_array(&w);
-	json_put_key_string(&w, "next_cursor", cursor);
-	json_end_object(&w);
+	api_list_reply(request, reply, STORE_FLAG, &page, flag_is_wanted, &search, api_flag_write);
 }
 
 /* The flag as of a time: its last definition and settings in the journal until then. */
@@ -214,20 +190,6 @@ void flag_get(struct http_request *request, struct http_reply *reply)
 
 /* ---- Changing ---- */
 
-/* What every change begins with: query, body, reason. */
-static enum status flag_body_read(struct http_request *request, struct json_doc *doc, const char **ret_reason,
-                                  struct error *err)
-{
-	enum status status = api_query_none(request, err);
-	if (status == STATUS_OK) {
-		status = api_body(request, doc, err);
-	}
-	if (status == STATUS_OK) {
-		status = doc_reason(json_root(doc), request->arena, ret_reason, err);
-	}
-	return status;
-}
-
 static enum status environments_check(struct app *app, struct json environments, struct error *err)
 {
 	struct json name = JSON_NONE;
@@ -304,25 +266,18 @@ static enum status flag_put_new(struct change *change, struct json body, const c
 void flag_create(struct http_request *request, struct http_reply *reply)
 {
 	struct app *app = request->app;
-	struct error err = ERROR_INIT;
-	struct json_doc doc = { 0 };
-	const char *reason = "";
+	struct api_change work;
 	const char *key = NULL;
-	enum status status = flag_body_read(request, &doc, &reason, &err);
-	struct change change;
-	if (status != STATUS_OK) {
-		api_fail(request, reply, &err);
-	} else if (change_begin(&change, request, reply, "flag.create", reason)) {
-		struct json body = json_root(&doc);
-		status = flag_put_new(&change, body, &key, &err);
-		for (size_t i = 0;
-		     i < catalogue_count(app->catalogue, STORE_ENVIRONMENT) && status == STATUS_OK; i++) {
-			const char *environment = catalogue_at(app->catalogue, STORE_ENVIRONMENT, i)->key;
-			status = setting_put_new(&change, key, environment, body, &err);
-		}
-		api_change_finish(&change, status, &err, STORE_FLAG, key, NULL, 201, api_flag_write);
+	if (!api_change_begin(&work, request, reply, "flag.create")) {
+		return;
 	}
-	json_doc_deinit(&doc);
+	work.status = flag_put_new(&work.change, work.body, &key, &work.err);
+	size_t count = catalogue_count(app->catalogue, STORE_ENVIRONMENT);
+	for (size_t i = 0; i < count && work.status == STATUS_OK; i++) {
+		const char *environment = catalogue_at(app->catalogue, STORE_ENVIRONMENT, i)->key;
+		work.status = setting_put_new(&work.change, key, environment, work.body, &work.err);
+	}
+	api_change_end(&work, STORE_FLAG, key, NULL, 201, api_flag_write);
 }
 
 /* `archived` of a patch: false brings an archived flag back. */
@@ -396,51 +351,19 @@ static enum status flag_put_patch(struct change *change, struct json body, const
 
 void flag_update(struct http_request *request, struct http_reply *reply)
 {
-	struct error err = ERROR_INIT;
-	struct json_doc doc = { 0 };
-	const char *reason = "";
+	struct api_change work;
 	const char *key = request->params[0];
 	struct row *row = NULL;
-	enum status status = flag_body_read(request, &doc, &reason, &err);
-	struct change change;
-	if (status != STATUS_OK) {
-		api_fail(request, reply, &err);
-	} else if (change_begin(&change, request, reply, "flag.update", reason)) {
-		status = api_row_find(request, STORE_FLAG, key, NULL, true, &row, &err);
-		if (status == STATUS_OK && !api_if_match(request, reply, row)) {
-			change_end(&change);
-			json_doc_deinit(&doc);
-			return;
-		}
-		if (status == STATUS_OK) {
-			status = flag_put_patch(&change, json_root(&doc), row, &err);
-		}
-		api_change_finish(&change, status, &err, STORE_FLAG, key, NULL, 200, api_flag_write);
+	if (!api_change_begin(&work, request, reply, "flag.update")) {
+		return;
 	}
-	json_doc_deinit(&doc);
+	if (api_change_find(&work, STORE_FLAG, key, NULL, true, &row)) {
+		work.status = flag_put_patch(&work.change, work.body, row, &work.err);
+	}
+	api_change_end(&work, STORE_FLAG, key, NULL, 200, api_flag_write);
 }
 
 void flag_archive(struct http_request *request, struct http_reply *reply)
 {
-	struct error err = ERROR_INIT;
-	const char *key = request->params[0];
-	struct row *row = NULL;
-	if (api_query_none(request, &err) != STATUS_OK) {
-		api_fail(request, reply, &err);
-		return;
-	}
-	struct change change;
-	if (!change_begin(&change, request, reply, "flag.archive", "")) {
-		return;
-	}
-	enum status status = api_row_find(request, STORE_FLAG, key, NULL, false, &row, &err);
-	if (status == STATUS_OK && !api_if_match(request, reply, row)) {
-		change_end(&change);
-		return;
-	}
-	struct change_row archived = { .table = STORE_FLAG, .key = key, .is_archived = true };
-	if (status == STATUS_OK) {
-		status = change_put(&change, &archived, &err);
-	}
-	api_change_finish(&change, status, &err, STORE_FLAG, key, NULL, 204, NULL);
+	api_archive(request, reply, STORE_FLAG, "flag.archive");
 }

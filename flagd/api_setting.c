@@ -9,12 +9,6 @@
 #include "flagd/doc.h"
 #include "flagd/routes.h"
 
-static void setting_render(struct app *app, const struct row *row, struct json_writer *w)
-{
-	(void)app;
-	api_setting_write(row, w);
-}
-
 /* The settings row; archived flags have none to see or change. */
 static enum status setting_find(struct http_request *request, struct row **ret, struct error *err)
 {
@@ -104,59 +98,40 @@ void setting_get(struct http_request *request, struct http_reply *reply)
 	}
 	struct json_writer w;
 	api_reply(reply, 200, &w);
-	api_setting_write(row, &w);
+	api_setting_write(request->app, row, &w);
 	api_etag_set(reply, row);
 }
 
-/* Puts the document that @make writes in place of the row's. */
+/* Writes the next document of @old into @out. */
+typedef enum status setting_make(struct http_request *request, struct json body, const struct row *old,
+                                 struct buf *out, struct error *err);
+
 static void setting_change(struct http_request *request, struct http_reply *reply, const char *action,
-                           enum status (*make)(struct http_request *request, struct json body,
-                                               const struct row *old, struct buf *out, struct error *err))
+                           setting_make *make)
 {
-	struct error err = ERROR_INIT;
-	struct json_doc doc = { 0 };
-	const char *reason = "";
+	const char *key = request->params[0];
+	const char *environment = request->params[1];
+	struct api_change work;
 	struct row *row = NULL;
-	enum status status = api_query_none(request, &err);
-	if (status == STATUS_OK) {
-		status = api_body(request, &doc, &err);
-	}
-	if (status == STATUS_OK) {
-		status = doc_reason(json_root(&doc), request->arena, &reason, &err);
-	}
-	struct change change;
-	if (status != STATUS_OK) {
-		api_fail(request, reply, &err);
-		json_doc_deinit(&doc);
-		return;
-	}
-	if (!change_begin(&change, request, reply, action, reason)) {
-		json_doc_deinit(&doc);
+	if (!api_change_begin(&work, request, reply, action)) {
 		return;
 	}
 	struct buf text;
 	buf_init(&text, FLAG_MAX_TEXT_BYTES);
-	status = setting_find(request, &row, &err);
-	bool is_wanted = status != STATUS_OK || api_if_match(request, reply, row);
-	if (status == STATUS_OK && is_wanted) {
-		status = make(request, json_root(&doc), row, &text, &err);
-	}
-	if (status == STATUS_OK && is_wanted) {
+	work.status = setting_find(request, &row, &work.err);
+	if (work.status == STATUS_OK && api_if_match(request, reply, row)) {
+		work.status = make(request, work.body, row, &text, &work.err);
 		struct change_row next = { .table = STORE_SETTING,
-			                   .key = request->params[0],
-			                   .environment = request->params[1],
+			                   .key = key,
+			                   .environment = environment,
 			                   .doc = buf_string(&text),
 			                   .doc_length = text.length };
-		status = change_put(&change, &next, &err);
+		if (work.status == STATUS_OK) {
+			work.status = change_put(&work.change, &next, &work.err);
+		}
 	}
-	if (is_wanted) {
-		api_change_finish(&change, status, &err, STORE_SETTING, request->params[0],
-		                  request->params[1], 200, setting_render);
-	} else {
-		change_end(&change);
-	}
+	api_change_end(&work, STORE_SETTING, key, environment, 200, api_setting_write);
 	buf_deinit(&text);
-	json_doc_deinit(&doc);
 }
 
 static enum status patch_make(struct http_request *request, struct json body, const struct row *old,

@@ -11,49 +11,22 @@
 #define TOKEN_NAME_MAX_BYTES 64
 #define MAX_TOKENS           10000
 
+/* Revoked ones too. */
+static bool token_is_wanted(const struct row *row, const void *user)
+{
+	(void)row;
+	(void)user;
+	return true;
+}
+
 void token_list(struct http_request *request, struct http_reply *reply)
 {
-	struct app *app = request->app;
-	struct error err = ERROR_INIT;
-	struct api_page page;
-	if (api_page_read(request, NULL, &page, &err) != STATUS_OK) {
-		api_fail(request, reply, &err);
-		return;
-	}
-	struct json_writer w;
-	api_reply(reply, 200, &w);
-	json_begin_object(&w);
-	json_put_key(&w, "items");
-	json_begin_array(&w);
-	size_t index = catalogue_after(app->catalogue, STORE_TOKEN, page.cursor);
-	size_t count = catalogue_count(app->catalogue, STORE_TOKEN);
-	const char *last = NULL;
-	for (uint32_t given = 0; index < count && given < page.limit; index++, given++) {
-		const struct row *row = catalogue_at(app->catalogue, STORE_TOKEN, index);
-		api_token_write(row, &w);
-		last = row->key;
-	}
-	json_end_array(&w);
-	json_put_key_string(&w, "next_cursor", index < count ? last : NULL);
-	json_end_object(&w);
+	api_list(request, reply, STORE_TOKEN, token_is_wanted, api_token_write);
 }
 
 void token_get(struct http_request *request, struct http_reply *reply)
 {
-	struct error err = ERROR_INIT;
-	struct row *row = NULL;
-	enum status status = api_query_none(request, &err);
-	if (status == STATUS_OK) {
-		status = api_row_find(request, STORE_TOKEN, request->params[0], NULL, true, &row, &err);
-	}
-	if (status != STATUS_OK) {
-		api_fail(request, reply, &err);
-		return;
-	}
-	struct json_writer w;
-	api_reply(reply, 200, &w);
-	api_token_write(row, &w);
-	api_etag_set(reply, row);
+	api_get(request, reply, STORE_TOKEN, true, api_token_write);
 }
 
 struct token_body {
@@ -154,79 +127,18 @@ static enum status token_put(struct change *change, struct json body, char *toke
 	return status;
 }
 
-/* The answer with the token in it; what is stored for a retry is the answer without. */
-static enum status token_reply(struct change *change, const char *id, const char *token, struct buf *stored,
-                               struct error *err)
-{
-	const struct row *row = catalogue_find(change->app->catalogue, STORE_TOKEN, id, NULL);
-	struct json_writer w;
-	json_writer_init(&w, stored);
-	api_token_write(row, &w);
-	api_reply(change->reply, 201, &w);
-	json_begin_object(&w);
-	json_put_key_string(&w, "token", token);
-	json_end_object(&w);
-	/* {"token":"…"} and {"id":…} become one object. */
-	struct buf *body = &change->reply->body;
-	if (!body->failed && !stored->failed) {
-		body->length--;
-		buf_append_char(body, ',');
-		buf_append(body, stored->data + 1, stored->length - 1);
-	}
-	api_etag_set(change->reply, row);
-	return buf_status(body, "answer", err);
-}
-
-static void token_create_finish(struct change *change, enum status so_far, const char *id, const char *token,
-                                struct error *err)
-{
-	struct buf stored;
-	buf_init(&stored, 8192);
-	enum status status = so_far;
-	if (status == STATUS_OK) {
-		status = change_prepare(change, err);
-	}
-	if (status == STATUS_OK && change->is_dry_run) {
-		struct json_writer w;
-		api_reply(change->reply, 200, &w);
-		change_preview_write(change, &w);
-	} else if (status == STATUS_OK) {
-		status = token_reply(change, id, token, &stored, err);
-		change->stored_body = &stored;
-		if (status == STATUS_OK) {
-			status = change_commit(change, err);
-		}
-	}
-	if (status != STATUS_OK) {
-		api_fail(change->request, change->reply, err);
-	}
-	change_end(change);
-	buf_deinit(&stored);
-}
-
 void token_create(struct http_request *request, struct http_reply *reply)
 {
-	struct error err = ERROR_INIT;
-	struct json_doc doc = { 0 };
-	const char *reason = "";
-	enum status status = api_query_none(request, &err);
-	if (status == STATUS_OK) {
-		status = api_body(request, &doc, &err);
+	struct api_change work;
+	char token[TOKEN_SIZE] = "";
+	char id[TOKEN_ID_SIZE] = "";
+	if (!api_change_begin(&work, request, reply, "token.create")) {
+		return;
 	}
-	if (status == STATUS_OK) {
-		status = doc_reason(json_root(&doc), request->arena, &reason, &err);
-	}
-	struct change change;
-	if (status != STATUS_OK) {
-		api_fail(request, reply, &err);
-	} else if (change_begin(&change, request, reply, "token.create", reason)) {
-		char token[TOKEN_SIZE] = "";
-		char id[TOKEN_ID_SIZE] = "";
-		status = token_put(&change, json_root(&doc), token, id, &err);
-		token_create_finish(&change, status, id, token, &err);
-		sodium_memzero(token, sizeof(token));
-	}
-	json_doc_deinit(&doc);
+	work.status = token_put(&work.change, work.body, token, id, &work.err);
+	work.token = token;
+	api_change_end(&work, STORE_TOKEN, id, NULL, 201, api_token_write);
+	sodium_memzero(token, sizeof(token));
 }
 
 static bool is_last_owner(const struct app *app, const struct row *row)
@@ -246,28 +158,22 @@ static bool is_last_owner(const struct app *app, const struct row *row)
 
 void token_revoke(struct http_request *request, struct http_reply *reply)
 {
-	struct error err = ERROR_INIT;
 	const char *id = request->params[0];
 	struct row *row = NULL;
-	if (api_query_none(request, &err) != STATUS_OK) {
-		api_fail(request, reply, &err);
+	struct api_change work;
+	if (!api_change_begin(&work, request, reply, "token.revoke")) {
 		return;
 	}
-	struct change change;
-	if (!change_begin(&change, request, reply, "token.revoke", "")) {
-		return;
+	if (api_change_find(&work, STORE_TOKEN, id, NULL, false, &row) && is_last_owner(request->app, row)) {
+		work.status =
+		        error_fail(&work.err, STATUS_CONFLICT,
+		                   "This is the last owner token; make another one before you revoke it");
 	}
-	enum status status = api_row_find(request, STORE_TOKEN, id, NULL, false, &row, &err);
-	if (status == STATUS_OK && is_last_owner(request->app, row)) {
-		status = error_fail(&err, STATUS_CONFLICT,
-		                    "This is the last owner token; make another one before you revoke it");
+	if (work.status == STATUS_OK && reply->status == 0) {
+		struct change_row revoked = {
+			.table = STORE_TOKEN, .key = id, .environment = row->environment, .is_archived = true
+		};
+		work.status = change_put(&work.change, &revoked, &work.err);
 	}
-	struct change_row revoked = { .table = STORE_TOKEN,
-		                      .key = id,
-		                      .environment = status == STATUS_OK ? row->environment : NULL,
-		                      .is_archived = true };
-	if (status == STATUS_OK) {
-		status = change_put(&change, &revoked, &err);
-	}
-	api_change_finish(&change, status, &err, STORE_TOKEN, id, NULL, 204, NULL);
+	api_change_end(&work, STORE_TOKEN, id, NULL, 204, NULL);
 }
