@@ -54,13 +54,13 @@ static struct MHD_Response *response_of_file(const char *path)
 	struct stat info;
 	if (fd < 0 || fstat(fd, &info) != 0) {
 		perror(path);
-		exit(1);
+		exit(1); // NOLINT(concurrency-mt-unsafe): one thread
 	}
 	size_t size = (size_t)info.st_size;
 	char *bytes = malloc(size + 1);
 	if (bytes == NULL || read(fd, bytes, size) != (ssize_t)size) {
 		perror(path);
-		exit(1);
+		exit(1); // NOLINT(concurrency-mt-unsafe): one thread
 	}
 	(void)close(fd);
 	return MHD_create_response_from_buffer(size, bytes, MHD_RESPMEM_MUST_FREE);
@@ -73,8 +73,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	uint16_t port = (uint16_t)strtoul(argv[1], NULL, 10);
-	small_response =
-	        MHD_create_response_from_buffer(60, (void *)(uintptr_t)small, MHD_RESPMEM_PERSISTENT);
+	small_response = MHD_create_response_from_buffer(60, (void *)small, MHD_RESPMEM_PERSISTENT);
 	(void)MHD_add_response_header(small_response, "Content-Type", "application/json");
 	empty_response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
 	(void)MHD_add_response_header(empty_response, "ETag", "\"1-42\"");

@@ -161,10 +161,13 @@ static void handle_publish(struct http_request *request, struct http_reply *repl
 static void handle_events(struct http_request *request, struct http_reply *reply)
 {
 	(void)request;
+	struct reader *reader = calloc(1, sizeof(*reader));
+	if (reader == NULL) {
+		return;
+	}
+	reader->seen = event.number;
 	reply->status = 200;
 	reply->stream = &reader_ops;
-	struct reader *reader = calloc(1, sizeof(*reader));
-	reader->seen = event.number;
 	reply->stream_state = reader;
 }
 
@@ -189,7 +192,7 @@ static void file_load(const char *path)
 	struct error err = ERROR_INIT;
 	if (file_read(path, 64 * 1024 * 1024, &bytes, &length, &err) != STATUS_OK) {
 		(void)fprintf(stderr, "bench_http: %s\n", err.message);
-		exit(1);
+		exit(1); // NOLINT(concurrency-mt-unsafe): one thread
 	}
 	file_blob = http_blob_new(bytes, length);
 	free(bytes);

@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -62,8 +63,8 @@ static double now_ms(void)
 
 static void die(const char *what)
 {
-	(void)fprintf(stderr, "bench_streams_client: %s: %s\n", what, strerror(errno));
-	exit(1);
+	(void)fprintf(stderr, "bench_streams_client: %s: %s\n", what, strerrordesc_np(errno));
+	exit(1); // NOLINT(concurrency-mt-unsafe): one thread
 }
 
 static void request_load(const char *path, struct request *ret)
@@ -231,7 +232,7 @@ static void rounds_run(struct client *client, const struct request *trigger, siz
 		}
 		medians[r] = heard[client->count / 2];
 		lasts[r] = heard[client->count - 1];
-		(void)usleep(20 * 1000);
+		(void)poll(NULL, 0, 20);
 	}
 	summary_print("median stream", medians, rounds);
 	summary_print("last stream", lasts, rounds);

@@ -61,7 +61,7 @@ enum status http_accept_open(struct http_server *server, struct error *err)
 			(void)close(fd);
 		}
 		return error_fail(err, STATUS_UNAVAILABLE, "Cannot listen on %s port %u: %s",
-		                  options->address, options->port, strerror(error));
+		                  options->address, options->port, strerrordesc_np(error));
 	}
 	server->listen_fd = fd;
 	server->port = ntohs(peer.any.sa_family == AF_INET6 ? peer.v6.sin6_port : peer.v4.sin_port);

@@ -8,9 +8,9 @@
 
 #define ARENA_MAX_BYTES (1024 * 1024)
 
-/* A reply's buffer that grew beyond this is not kept for the next one. */
-#define REPLY_KEEP_BYTES (16 * 1024)
-#define REPLY_MAX_BYTES  (64 * 1024 * 1024)
+/* A buffer that grew beyond this is not kept for the next request. */
+#define BODY_KEEP_BYTES (16 * 1024)
+#define REPLY_MAX_BYTES (64 * 1024 * 1024)
 
 /* ---- Pool ---- */
 
@@ -33,6 +33,7 @@ static struct http_exchange *exchange_new(struct http_loop *loop)
 static void exchange_free(struct http_exchange *exchange)
 {
 	arena_deinit(&exchange->arena);
+	buf_deinit(&exchange->body);
 	buf_deinit(&exchange->reply.body);
 	free(exchange);
 }
@@ -55,6 +56,17 @@ static void exchange_unlink(struct http_exchange *exchange)
 	}
 }
 
+static void body_reset(struct buf *body)
+{
+	if (body->capacity > BODY_KEEP_BYTES) {
+		size_t max_length = body->max_length;
+		buf_deinit(body);
+		buf_init(body, max_length);
+	} else {
+		buf_reset(body);
+	}
+}
+
 void http_exchange_release(struct http_exchange *exchange)
 {
 	struct http_loop *loop = exchange->connection->loop;
@@ -62,20 +74,12 @@ void http_exchange_release(struct http_exchange *exchange)
 	exchange_unlink(exchange);
 	http_response_done(exchange);
 	http_reply_clear(&exchange->reply);
-	if (exchange->target != exchange->text) {
-		free(exchange->target);
-	}
-	if (exchange->body != exchange->body_inline) {
-		free(exchange->body);
-	}
 	if (loop->free_exchange_count == HTTP_POOL_MAX_FREE) {
 		exchange_free(exchange);
 		return;
 	}
-	if (exchange->reply.body.capacity > REPLY_KEEP_BYTES) {
-		buf_deinit(&exchange->reply.body);
-		buf_init(&exchange->reply.body, REPLY_MAX_BYTES);
-	}
+	body_reset(&exchange->body);
+	body_reset(&exchange->reply.body);
 	arena_reset(&exchange->arena);
 	exchange->next = loop->free_exchanges;
 	loop->free_exchanges = exchange;
@@ -94,11 +98,12 @@ static bool target_copy(struct http_exchange *exchange, const char *uri)
 {
 	size_t length = strlen(uri);
 	size_t need = 2 * (length + 1);
-	exchange->target = need <= sizeof(exchange->text) ? exchange->text : malloc(need);
-	if (exchange->target == NULL) {
+	char *target = need <= sizeof(exchange->text) ? exchange->text : arena_alloc(&exchange->arena, need);
+	if (target == NULL) {
 		return false;
 	}
-	memcpy(exchange->target, uri, length + 1);
+	memcpy(target, uri, length + 1);
+	exchange->target = target;
 	exchange->target_length = length;
 	return true;
 }
@@ -120,14 +125,9 @@ void *http_exchange_line(void *loop_pointer, const char *uri, struct MHD_Connect
 	exchange->stage = HTTP_STAGE_LINE;
 	exchange->is_head = false;
 	exchange->is_query_split = false;
-	exchange->is_body_over = false;
 	exchange->path_flags = 0;
 	exchange->field_count = 0;
 	exchange->pair_count = 0;
-	exchange->body = exchange->body_inline;
-	exchange->body[0] = '\0';
-	exchange->body_length = 0;
-	exchange->body_capacity = HTTP_INLINE_BODY;
 	exchange->discarded = 0;
 	exchange->request = (struct http_request){
 		.body = "",

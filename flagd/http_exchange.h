@@ -2,7 +2,7 @@
 /*
  * One request and its answer, from the request line to the last byte. Private to flagd/http_*.
  *
- * Exchanges are pooled per loop with their arena's first block and the reply's buffer, so that a
+ * Exchanges are pooled per loop with their arena's first block and the buffers of both bodies, so that a
  * small request allocates nothing but libmicrohttpd's response. The worker has the exchange between
  * options.defer() and its arrival in loop->finished; at all other times the loop's thread has it.
  */
@@ -24,7 +24,6 @@ enum http_stage {
 };
 
 #define HTTP_INLINE_TEXT 1024
-#define HTTP_INLINE_BODY 2048
 
 struct http_exchange {
 	struct http_request request; /* first: the one is the other */
@@ -37,24 +36,20 @@ struct http_exchange {
 	enum http_stage stage;
 	bool is_head;
 	bool is_query_split;
-	bool is_body_over;   /* more than the route takes came */
 	unsigned path_flags; /* of the path's routes */
 	int64_t started_ns;
-	char *target; /* as received, NUL-terminated; in @text or the heap */
+	char *target; /* as received, NUL-terminated; in @text or the arena */
 	size_t target_length;
 	struct http_facts facts;
 	size_t field_count;
 	struct http_path path;
-	char *body; /* @body_inline or the heap */
-	size_t body_length;
-	size_t body_capacity; /* without the NUL */
-	uint64_t discarded;
+	struct buf body;    /* keeps its memory, like the reply's */
+	uint64_t discarded; /* bytes of a body that nobody wants */
 	size_t pair_count;
 	struct arena arena;
 	struct http_field fields[HTTP_MAX_FIELDS];
 	struct http_pair pairs[HTTP_QUERY_MAX_PAIRS];
 	char text[HTTP_INLINE_TEXT]; /* target and decoded path */
-	char body_inline[HTTP_INLINE_BODY + 1];
 };
 
 static inline struct http_exchange *http_exchange_of(struct http_request *request)

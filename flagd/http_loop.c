@@ -75,7 +75,8 @@ static enum status daemon_start(struct http_loop *loop, bool is_api, struct erro
 	        bytes, MHD_OPTION_CONNECTION_LIMIT, loop->server->max_connections,
 	        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
 	if (loop->daemon == NULL) {
-		return error_fail(err, STATUS_UNAVAILABLE, "Cannot start an HTTP loop: %s", strerror(errno));
+		return error_fail(err, STATUS_UNAVAILABLE, "Cannot start an HTTP loop: %s",
+		                  strerrordesc_np(errno));
 	}
 	const union MHD_DaemonInfo *info = MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	if (info == NULL || !http_loop_watch(loop, info->epoll_fd, EPOLLIN, &loop->mhd_source)) {
@@ -98,7 +99,11 @@ enum status http_loop_init(struct http_loop *loop, struct http_server *server, b
 	loop->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (loop->epoll_fd < 0 || loop->event_fd < 0 || loop->reserve_fd < 0 ||
 	    !http_loop_watch(loop, loop->event_fd, EPOLLIN, &loop->event_source)) {
-		return error_fail(err, STATUS_UNAVAILABLE, "Cannot make an HTTP loop: %s", strerror(errno));
+		return error_fail(err, STATUS_UNAVAILABLE, "Cannot make an HTTP loop: %s",
+		                  strerrordesc_np(errno));
+	}
+	if (!http_response_init(loop)) {
+		return error_fail(err, STATUS_NO_MEMORY, "Out of memory while starting an HTTP loop");
 	}
 	randombytes_buf(&loop->random_state, sizeof(loop->random_state));
 	enum status status = daemon_start(loop, is_api, err);
@@ -109,7 +114,7 @@ enum status http_loop_init(struct http_loop *loop, struct http_server *server, b
 		http_accept_start(loop);
 		if (!loop->is_listening) {
 			return error_fail(err, STATUS_UNAVAILABLE, "Cannot watch the listen socket: %s",
-			                  strerror(errno));
+			                  strerrordesc_np(errno));
 		}
 	}
 	if (options->app_loop_new != NULL) {

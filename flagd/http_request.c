@@ -211,16 +211,9 @@ static enum status body_check(const struct http_exchange *exchange, struct error
 
 static enum status body_prepare(struct http_exchange *exchange, struct error *err)
 {
-	uint64_t length = exchange->facts.content_length;
-	if (length > exchange->body_capacity) {
-		exchange->body = malloc((size_t)length + 1);
-		if (exchange->body == NULL) {
-			exchange->body = exchange->body_inline;
-			return error_fail(err, STATUS_NO_MEMORY, "Out of memory for the body");
-		}
-		exchange->body_capacity = (size_t)length;
-	}
-	return STATUS_OK;
+	exchange->body.max_length = exchange->request.route->max_body;
+	(void)buf_reserve(&exchange->body, (size_t)exchange->facts.content_length);
+	return buf_status(&exchange->body, "body", err);
 }
 
 /* From the route to the beginning of the body. */
@@ -295,79 +288,17 @@ static enum MHD_Result head_handle(struct http_exchange *exchange, struct MHD_Co
 
 /* ---- The body ---- */
 
-/* Room for @length more bytes of a chunked body. */
-static bool body_grow(struct http_exchange *exchange, size_t length)
-{
-	size_t need = exchange->body_length + length;
-	if (need <= exchange->body_capacity) {
-		return true;
-	}
-	size_t capacity = exchange->body_capacity * 2;
-	while (capacity < need) {
-		capacity *= 2;
-	}
-	bool is_inline = exchange->body == exchange->body_inline;
-	char *grown = realloc(is_inline ? NULL : exchange->body, capacity + 1);
-	if (grown == NULL) {
-		return false;
-	}
-	if (is_inline) {
-		memcpy(grown, exchange->body_inline, exchange->body_length);
-	}
-	exchange->body = grown;
-	exchange->body_capacity = capacity;
-	return true;
-}
-
-/*
- * In the middle of a body libmicrohttpd takes no answer, so one to a sender that does not stop is written to the
- * socket, on which nothing of this request was sent yet; the connection is closed and drained behind it.
- */
-static void endless_refuse(struct http_exchange *exchange)
-{
-	struct error err = ERROR_INIT;
-	(void)error_fail(&err, STATUS_TOO_LARGE, "The body is longer than %zu bytes",
-	                 exchange->request.route != NULL ? exchange->request.route->max_body : (size_t)0);
-	if (exchange->stage == HTTP_STAGE_BODY) {
-		http_reply_problem(&exchange->request, &exchange->reply, &err);
-	}
-	const struct buf *body = &exchange->reply.body;
-	char head[512];
-	int length = snprintf(
-	        head, sizeof(head),
-	        "HTTP/1.1 %d Refused\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
-	        "Content-Length: %zu\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"
-	        "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n\r\n",
-	        exchange->reply.status, body->length);
-	struct iovec parts[2] = { { .iov_base = head, .iov_len = (size_t)length },
-		                  { .iov_base = body->data, .iov_len = body->length } };
-	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
-	(void)sendmsg(exchange->connection->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-	exchange->connection->is_lingering = true;
-}
-
-/* False: the connection has to be closed. */
+/* False: the connection has to be closed, there is no way to answer in the middle of a body. */
 static bool body_take(struct http_exchange *exchange, const char *bytes, size_t length)
 {
-	bool is_kept = exchange->stage == HTTP_STAGE_BODY && !exchange->is_body_over;
-	if (is_kept && length > exchange->request.route->max_body - exchange->body_length) {
-		exchange->is_body_over = true;
-		is_kept = false;
-	}
-	if (!is_kept) {
-		exchange->discarded += length;
-		if (exchange->discarded <= DISCARD_MAX_BYTES) {
+	if (exchange->stage == HTTP_STAGE_BODY) {
+		buf_append(&exchange->body, bytes, length);
+		if (!exchange->body.failed) {
 			return true;
 		}
-		endless_refuse(exchange);
-		return false;
 	}
-	if (!body_grow(exchange, length)) {
-		return false;
-	}
-	memcpy(exchange->body + exchange->body_length, bytes, length);
-	exchange->body_length += length;
-	return true;
+	exchange->discarded += length;
+	return exchange->discarded <= DISCARD_MAX_BYTES && !exchange->body.no_memory;
 }
 
 /* ---- The handler ---- */
@@ -403,13 +334,10 @@ static bool request_defer(struct http_exchange *exchange, struct MHD_Connection 
 static enum MHD_Result request_handle(struct http_exchange *exchange, struct MHD_Connection *mhd)
 {
 	struct http_request *request = &exchange->request;
-	exchange->body[exchange->body_length] = '\0';
-	request->body = exchange->body;
-	request->body_length = exchange->body_length;
-	if (exchange->is_body_over) {
-		struct error err = ERROR_INIT;
-		(void)error_fail(&err, STATUS_TOO_LARGE, "The body is longer than %zu bytes",
-		                 request->route->max_body);
+	struct error err = ERROR_INIT;
+	request->body = buf_string(&exchange->body);
+	request->body_length = exchange->body.length;
+	if (buf_status(&exchange->body, "body", &err) != STATUS_OK) {
 		http_reply_problem(request, &exchange->reply, &err);
 	} else if (request->route->place == HTTP_ON_WORKER) {
 		if (request_defer(exchange, mhd)) {

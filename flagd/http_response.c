@@ -242,7 +242,7 @@ static bool kept_evict(struct http_responses *responses)
 static char *header_in_place(struct MHD_Response *response, const char *name, size_t length)
 {
 	const char *value = MHD_get_response_header(response, name);
-	return value != NULL && strlen(value) == length ? (char *)(uintptr_t)value : NULL;
+	return value != NULL && strlen(value) == length ? (char *)value : NULL;
 }
 
 static struct MHD_Response *kept_response(struct kept *kept, struct http_exchange *exchange)
@@ -328,20 +328,18 @@ static void kept_fill(struct kept *kept, struct http_exchange *exchange)
 	}
 }
 
-static struct http_responses *responses_of(struct http_loop *loop)
-{
-	if (loop->responses == NULL) {
-		loop->responses = calloc(1, sizeof(*loop->responses));
-	}
-	return loop->responses;
-}
+/* ---- For the exchange and the loop ---- */
 
-/* ---- For the exchange ---- */
+bool http_response_init(struct http_loop *loop)
+{
+	loop->responses = calloc(1, sizeof(*loop->responses));
+	return loop->responses != NULL;
+}
 
 struct MHD_Response *http_response_get(struct http_exchange *exchange)
 {
 	struct http_loop *loop = exchange->connection->loop;
-	if (is_worth_keeping(exchange) && responses_of(loop) != NULL) {
+	if (is_worth_keeping(exchange)) {
 		struct kept *kept = kept_find(loop, exchange);
 		if (kept != NULL && kept->request_id != NULL && kept->parent != NULL) {
 			kept_fill(kept, exchange);

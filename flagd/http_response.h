@@ -11,6 +11,10 @@
 
 #include "flagd/http_exchange.h"
 
+/* False: out of memory. */
+bool http_response_init(struct http_loop *loop);
+void http_response_deinit(struct http_loop *loop); /* accepts a loop without */
+
 /* Takes what the reply holds. NULL when out of memory. */
 struct MHD_Response *http_response_get(struct http_exchange *exchange);
 
@@ -22,4 +26,3 @@ void http_response_done(struct http_exchange *exchange);
 
 /* Drops kept responses that hold on to a blob. */
 void http_response_drop_blobs(struct http_loop *loop);
-void http_response_deinit(struct http_loop *loop);

@@ -97,7 +97,7 @@ static enum status threads_start(struct http_server *server, struct error *err)
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error != 0) {
 		return error_fail(err, STATUS_UNAVAILABLE, "Cannot start the HTTP threads: %s",
-		                  strerror(error));
+		                  strerrordesc_np(error));
 	}
 	return STATUS_OK;
 }

@@ -16,7 +16,7 @@
 
 #define BIG_BYTES (1024 * 1024)
 
-static struct fixture fixture;
+static struct fixture running;
 static struct http_blob *big;
 
 int64_t fixture_now_ms(void)
@@ -120,10 +120,11 @@ struct reader {
 	unsigned seen;
 };
 
+// cppcheck-suppress constParameter ; the type of a callback
 static bool reader_next(void *state, void *loop, struct http_blob **ret_blob)
 {
 	struct reader *reader = state;
-	check_that(loop == &fixture);
+	check_that(loop == &running);
 	(void)pthread_mutex_lock(&event.lock);
 	if (reader->seen != event.number) {
 		reader->seen = event.number;
@@ -135,11 +136,11 @@ static bool reader_next(void *state, void *loop, struct http_blob **ret_blob)
 
 static void reader_close(void *state)
 {
-	(void)atomic_fetch_add(&fixture.streams_closed, 1);
+	(void)atomic_fetch_add(&running.streams_closed, 1);
 	free(state);
 }
 
-void fixture_publish(struct fixture *self, size_t length)
+void fixture_publish(struct fixture *fixture, size_t length)
 {
 	char *bytes = malloc(length);
 	assert_non_null(bytes);
@@ -151,15 +152,15 @@ void fixture_publish(struct fixture *self, size_t length)
 	event.number++;
 	(void)pthread_mutex_unlock(&event.lock);
 	free(bytes);
-	http_wake(self->server);
+	http_wake(fixture->server);
 }
 
 /* ---- Handlers ---- */
 
 static void handle_small(struct http_request *request, struct http_reply *reply)
 {
-	check_that(request->loop == (request->route->place == HTTP_ON_WORKER ? NULL : &fixture));
-	(void)atomic_fetch_add(&fixture.handled, 1);
+	check_that(request->loop == (request->route->place == HTTP_ON_WORKER ? NULL : &running));
+	(void)atomic_fetch_add(&running.handled, 1);
 	http_reply_json(reply, 200);
 	buf_append_string(&reply->body, "small");
 }
@@ -178,7 +179,7 @@ static void handle_late(struct http_request *request, struct http_reply *reply)
 
 static void handle_echo(struct http_request *request, struct http_reply *reply)
 {
-	(void)atomic_fetch_add(&fixture.handled, 1);
+	(void)atomic_fetch_add(&running.handled, 1);
 	check_that(request->body[request->body_length] == '\0');
 	http_reply_json(reply, 200);
 	buf_append(&reply->body, request->body, request->body_length);
@@ -259,14 +260,15 @@ static void *loop_new(void *app)
 	return app;
 }
 
+// cppcheck-suppress constParameter ; the type of a callback
 static void observe(void *app, void *loop, const struct http_route *route, int status, int64_t us)
 {
-	struct fixture *self = app;
+	struct fixture *fixture = app;
 	check_that(loop == app);
 	check_that(us >= 0 && us < 60 * 1000 * 1000);
 	(void)route;
-	atomic_store(&self->observed_status, status);
-	(void)atomic_fetch_add(&self->observed, 1);
+	atomic_store(&fixture->observed_status, status);
+	(void)atomic_fetch_add(&fixture->observed, 1);
 }
 
 /* clang-format off */
@@ -294,7 +296,7 @@ static const struct http_route routes[] = {
 struct fixture *fixture_open(void (*change)(struct http_options *options))
 {
 	struct error err = ERROR_INIT;
-	fixture = (struct fixture){ .options = {
+	running = (struct fixture){ .options = {
 		                            .address = "127.0.0.1",
 		                            .api_loops = 1,
 		                            .max_connections = 512,
@@ -305,14 +307,14 @@ struct fixture *fixture_open(void (*change)(struct http_options *options))
 		                            .clock = &clock_system,
 		                            .routes = routes,
 		                            .route_count = sizeof(routes) / sizeof(routes[0]),
-		                            .app = &fixture,
+		                            .app = &running,
 		                            .app_loop_new = loop_new,
 		                            .authorise = authorise,
 		                            .defer = defer,
 		                            .observe = observe,
 		                    } };
 	if (change != NULL) {
-		change(&fixture.options);
+		change(&running.options);
 	}
 	char *bytes = calloc(1, BIG_BYTES);
 	assert_non_null(bytes);
@@ -321,11 +323,11 @@ struct fixture *fixture_open(void (*change)(struct http_options *options))
 	worker.is_over = false;
 	worker.is_released = false;
 	assert_int_equal(pthread_create(&worker.thread, NULL, worker_run, NULL), 0);
-	if (http_server_open(&fixture.options, &fixture.server, &err) != STATUS_OK) {
+	if (http_server_open(&running.options, &running.server, &err) != STATUS_OK) {
 		fail_msg("%s", err.message);
 	}
-	fixture.port = http_server_port(fixture.server);
-	return &fixture;
+	running.port = http_server_port(running.server);
+	return &running;
 }
 
 static struct {
@@ -340,11 +342,11 @@ static void *closing_run(void *unused)
 	return unused;
 }
 
-void fixture_close_later(struct fixture *self, uint32_t grace_ms)
+void fixture_close_later(struct fixture *fixture, uint32_t grace_ms)
 {
-	closing.server = self->server;
+	closing.server = fixture->server;
 	closing.grace_ms = grace_ms;
-	self->server = NULL;
+	fixture->server = NULL;
 	assert_int_equal(pthread_create(&closing.thread, NULL, closing_run, NULL), 0);
 }
 
@@ -353,10 +355,10 @@ void fixture_close_join(void)
 	assert_int_equal(pthread_join(closing.thread, NULL), 0);
 }
 
-void fixture_close(struct fixture *self)
+void fixture_close(struct fixture *fixture)
 {
 	fixture_worker_release();
-	http_server_close(self->server, 100);
+	http_server_close(fixture->server, 100);
 	(void)pthread_mutex_lock(&worker.lock);
 	worker.is_over = true;
 	(void)pthread_cond_broadcast(&worker.changed);
@@ -367,27 +369,27 @@ void fixture_close(struct fixture *self)
 	event.blob = NULL;
 }
 
-uint64_t fixture_connections(const struct fixture *self)
+uint64_t fixture_connections(const struct fixture *fixture)
 {
 	struct http_stats stats;
-	http_server_stats(self->server, &stats);
+	http_server_stats(fixture->server, &stats);
 	return stats.connections;
 }
 
 /* ---- Raw connections ---- */
 
-void fixture_connect_with(const struct fixture *self, int fd)
+void fixture_connect_with(const struct fixture *fixture, int fd)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(self->port) };
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(fixture->port) };
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 }
 
-int fixture_connect(const struct fixture *self)
+int fixture_connect(const struct fixture *fixture)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(fd >= 0);
-	fixture_connect_with(self, fd);
+	fixture_connect_with(fixture, fd);
 	return fd;
 }
 
@@ -452,7 +454,8 @@ void fixture_read(int fd, bool is_head, struct answer *ret)
 		}
 		length++;
 	}
-	assert_int_equal(sscanf(ret->head, "HTTP/1.1 %d ", &ret->status), 1);
+	assert_memory_equal(ret->head, "HTTP/1.1 ", 9);
+	ret->status = (int)strtol(ret->head + 9, NULL, 10);
 	const char *content_length = answer_header(ret, "Content-Length");
 	if (is_head || ret->status == 304 || content_length == NULL) {
 		return;
@@ -507,9 +510,9 @@ void fixture_read_until(int fd, const char *text)
 	}
 }
 
-void fixture_ask(const struct fixture *self, const char *request, struct answer *ret)
+void fixture_ask(const struct fixture *fixture, const char *request, struct answer *ret)
 {
-	int fd = fixture_connect(self);
+	int fd = fixture_connect(fixture);
 	fixture_send(fd, request);
 	fixture_read(fd, strncmp(request, "HEAD ", 5) == 0, ret);
 	(void)close(fd);
