@@ -187,13 +187,21 @@ enum status compile_attributes(struct compiler *compiler, const char *const **re
                                uint32_t *ret_key, struct error *err)
 {
 	uint32_t count = compiler->attributes.count;
-	const char **names = arena_alloc_array(&compiler->arena, count, sizeof(*names));
+	size_t size = count * sizeof(char *);
+	for (uint32_t i = 0; i < count; i++) {
+		size += strlen(compiler->names[i]) + 1;
+	}
+	/* The names were copied while conditions were compiled; an evaluation needs them next to each other. */
+	const char **names = arena_alloc(&compiler->arena, size);
 	if (names == NULL) {
 		return error_fail(err, STATUS_NO_MEMORY, "Out of memory");
 	}
 	uint32_t key = FLAG_BY_KEY;
+	char *text = (char *)(names + count);
 	for (uint32_t i = 0; i < count; i++) {
-		names[i] = compiler->names[i];
+		size_t length = strlen(compiler->names[i]) + 1;
+		names[i] = memcpy(text, compiler->names[i], length);
+		text += length;
 		key = strcmp(names[i], FLAG_KEY_ATTRIBUTE) == 0 ? i : key;
 	}
 	*ret_names = names;

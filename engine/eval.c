@@ -32,32 +32,20 @@ const char *eval_error_name(enum eval_error error)
 
 /* ---- Attributes ---- */
 
-/* strcmp() without a call: most names differ within a few bytes. */
-static bool name_equals(const char *a, const char *b)
-{
-	while (*a == *b) {
-		if (*a == '\0') {
-			return true;
-		}
-		a++;
-		b++;
-	}
-	return false;
-}
-
 static const struct context_attribute *attribute_find(const struct context *context, const char *name)
 {
-	const struct context_attribute *attribute = context->attributes;
-	const struct context_attribute *end = attribute + context->attribute_count;
-	while (attribute < end && !name_equals(attribute->name, name)) {
-		attribute++;
+	const struct context_attribute *end = context->attributes + context->attribute_count;
+	for (const struct context_attribute *it = context->attributes; it < end; it++) {
+		if (it->name[0] == name[0] && strcmp(it->name, name) == 0) {
+			return it;
+		}
 	}
-	return attribute < end ? attribute : NULL;
+	return NULL;
 }
 
 void eval_slot_fill(struct eval_scope *scope, uint32_t index)
 {
-	const struct context_attribute *attribute = NULL;
+	const struct context_attribute *attribute;
 	if (index == scope->key_attribute && scope->context->targeting_key != NULL) {
 		scope->key = (struct context_attribute){ .name = FLAG_KEY_ATTRIBUTE,
 			                                 .type = CONTEXT_STRING,
@@ -66,18 +54,19 @@ void eval_slot_fill(struct eval_scope *scope, uint32_t index)
 	} else {
 		attribute = attribute_find(scope->context, scope->names[index]);
 	}
+	struct eval_slot *slot = &scope->slots[index];
 	scope->resolved |= UINT64_C(1) << index;
-	struct eval_slot slot = { 0 };
-	uint64_t mask = 0;
-	if (attribute != NULL && attribute->type == CONTEXT_STRING) {
-		slot = (struct eval_slot){ attribute, strlen(attribute->value.string) };
-		mask = rule_guard_string(attribute->value.string, slot.length);
-	} else if (attribute != NULL && attribute->type != CONTEXT_NULL) {
-		slot.attribute = attribute;
-		mask = RULE_GUARD_ALL;
+	slot->attribute = attribute;
+	slot->length = 0;
+	if (attribute == NULL || attribute->type == CONTEXT_NULL) {
+		slot->attribute = NULL;
+		scope->masks[index] = 0;
+	} else if (attribute->type != CONTEXT_STRING) {
+		scope->masks[index] = RULE_GUARD_ALL;
+	} else {
+		slot->length = strlen(attribute->value.string);
+		scope->masks[index] = rule_guard_string(attribute->value.string, slot->length);
 	}
-	scope->slots[index] = slot;
-	scope->masks[index] = mask;
 }
 
 void eval_bucket_attribute(const struct context *context, const struct flag *flag, const struct serve *serve,
@@ -217,7 +206,6 @@ void eval_nested(const struct ruleset *ruleset, const struct flag *flag, const s
 void eval_flag(const struct ruleset *ruleset, const char *key, size_t key_length,
                const struct context *context, struct eval_result *ret)
 {
-	const struct ruleset_table *table = &ruleset->tables[ITEM_FLAG];
 	const struct ruleset_slot *slot = ruleset_find(ruleset, ITEM_FLAG, key, key_length);
 	if (__builtin_expect(slot == NULL, 0)) {
 		eval_result_error(NULL, EVAL_ERROR_FLAG_NOT_FOUND, "There is no flag of this key", ret);
@@ -228,7 +216,7 @@ void eval_flag(const struct ruleset *ruleset, const char *key, size_t key_length
 		eval_fallthrough(context, flag, EVAL_REASON_STATIC, ret, NULL);
 		return;
 	}
-	const char *problem = ruleset_slot_problem(table, slot);
+	const char *problem = ruleset_problem_find(ruleset, slot->item);
 	if (problem != NULL) {
 		eval_result_error(flag,
 		                  flag->item.broken != NULL ? EVAL_ERROR_PARSE_ERROR : EVAL_ERROR_GENERAL,

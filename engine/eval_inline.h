@@ -192,14 +192,26 @@ EVAL_TEMPLATE const struct eval_slot *eval_slot_get(struct eval_scope *scope, ui
 	return &scope->slots[index];
 }
 
-/* Has the guard's attribute no value that it lets pass? */
-EVAL_TEMPLATE bool eval_guard_fails(struct eval_scope *scope, const struct rule_guard *guard)
+/* The first rule from @i on whose guard does not fail; @count when there is none. */
+EVAL_TEMPLATE uint32_t eval_rule_next(struct eval_scope *scope, const struct rule_guard *guards, uint32_t i,
+                                      uint32_t count)
 {
-	if (guard->attribute == UINT32_MAX) {
-		return false;
+	uint32_t attribute = UINT32_MAX;
+	uint64_t mask = RULE_GUARD_ALL;
+	for (; i < count; i++) {
+		if (guards[i].attribute != attribute) {
+			attribute = guards[i].attribute;
+			if (attribute == UINT32_MAX) {
+				return i;
+			}
+			(void)eval_slot_get(scope, attribute);
+			mask = scope->masks[attribute];
+		}
+		if ((mask & guards[i].bits) != 0) {
+			return i;
+		}
 	}
-	(void)eval_slot_get(scope, guard->attribute);
-	return (scope->masks[guard->attribute] & guard->bits) == 0;
+	return count;
 }
 
 /* Do all conditions hold? MATCH_EXCEEDED: scope->error and ->cause say what went wrong. */
@@ -285,14 +297,14 @@ EVAL_TEMPLATE bool eval_targets(const struct flag *flag, const struct context *c
 EVAL_TEMPLATE bool eval_rules(struct eval_scope *scope, const struct flag *flag, struct eval_result *ret,
                               const struct eval_steps *steps)
 {
-	const uint32_t count = flag->rule_count;
-	const struct rule_guard *guards = flag->guards;
-	for (uint32_t i = 0; i < count; i++) {
-		if (steps == NULL && eval_guard_fails(scope, &guards[i])) {
-			continue;
-		}
+	for (uint32_t i = 0; i < flag->rule_count; i++) {
 		if (steps != NULL) {
 			steps->rule_begin(steps->user, i);
+		} else {
+			i = eval_rule_next(scope, flag->guards, i, flag->rule_count);
+			if (i == flag->rule_count) {
+				return false;
+			}
 		}
 		const struct rule *rule = &flag->rules[i];
 		enum match_outcome outcome =

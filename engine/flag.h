@@ -148,17 +148,17 @@ struct reference {
 /* What flags and segments have in common; first member of both. */
 struct item {
 	const char *key;
-	uint32_t key_length;
-	enum item_kind kind;
-	uint64_t hash;       /* item_hash() of the key */
-	const char *broken;  /* NULL, or why the document cannot be used, with its path */
-	const char *text;    /* exact bytes of the document, NUL behind them */
-	const char *version; /* decimal text; "" when the document has none */
+	uint64_t hash;      /* item_hash() of the key */
+	const char *broken; /* NULL, or why the document cannot be used, with its path */
+	const char *text;   /* exact bytes of the document, NUL behind them */
 	const struct reference *references;
 	uint32_t reference_count; /* 0: looks at no other item */
 	uint32_t text_length;
+	uint32_t key_length;
+	enum item_kind kind;
 	atomic_uint refs;
 	uint8_t digest[FLAG_DIGEST_BYTES];
+	const char *version; /* decimal text; "" when the document has none */
 };
 
 struct flag {

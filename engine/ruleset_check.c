@@ -25,18 +25,20 @@ struct node {
 
 #define NO_NODE UINT32_MAX
 
-/* Flags first, then segments. */
+/* Only of items that are broken or refer to others: the rest works. Flags first, then segments, by key. */
 struct graph {
 	struct ruleset *ruleset;
 	struct node *nodes;
-	uint32_t flag_count;
 	uint32_t count;
+	uint32_t *numbers[2]; /* per kind and slot of its table: the node's index and 1; 0: none */
 	bool no_memory;
 };
 
 static void graph_deinit(struct graph *graph)
 {
 	free(graph->nodes);
+	free(graph->numbers[ITEM_FLAG]);
+	free(graph->numbers[ITEM_SEGMENT]);
 }
 
 static const char *reference_word(const struct reference *reference)
@@ -69,14 +71,20 @@ static void node_fail(struct node *node, const char *problem, const char *root)
 	}
 }
 
-static uint32_t reference_node(const struct graph *graph, const struct reference *reference)
+/* The item that a reference leads to; NULL when there is none. @ret_node is NO_NODE for one that works. */
+static const struct item *reference_find(const struct graph *graph, const struct reference *reference,
+                                         uint32_t *ret_node)
 {
+	const struct ruleset_table *table = &graph->ruleset->tables[reference->kind];
 	const struct ruleset_slot *slot =
-	        ruleset_find(graph->ruleset, reference->kind, reference->key, reference->key_length);
+	        ruleset_table_find(table, reference->kind, reference->key, reference->key_length);
+	*ret_node = NO_NODE;
 	if (slot == NULL) {
-		return NO_NODE;
+		return NULL;
 	}
-	return reference->kind == ITEM_FLAG ? slot->index : graph->flag_count + slot->index;
+	uint32_t number = graph->numbers[reference->kind][slot - table->slots];
+	*ret_node = number > 0 ? number - 1 : NO_NODE;
+	return slot->item;
 }
 
 /* Everything from @start up to @end, which refers to @start, is one cycle. */
@@ -130,22 +138,24 @@ static void reference_variants_check(struct graph *graph, struct node *node,
 /* Takes over what is known of the item behind a reference, which is done. */
 static void reference_finish(struct graph *graph, struct node *node, const struct reference *reference)
 {
-	uint32_t index = reference_node(graph, reference);
-	if (index == NO_NODE) {
+	static const struct node works = { 0 };
+	uint32_t index = NO_NODE;
+	const struct item *item = reference_find(graph, reference, &index);
+	if (item == NULL) {
 		const char *problem = graph_text(graph, "%s `%s` does not exist", reference_word(reference),
 		                                 reference->key);
 		node_fail(node, problem, problem);
 		return;
 	}
-	const struct node *child = &graph->nodes[index];
-	if (node->problem == NULL && child->problem != NULL) {
+	const struct node *child = index != NO_NODE ? &graph->nodes[index] : &works;
+	if (child->problem != NULL) {
 		const char *problem = graph_text(graph, "%s `%s` does not work: %s",
 		                                 reference_word(reference), reference->key, child->root);
 		node_fail(node, problem, child->root);
 		return;
 	}
 	if (reference->kind == ITEM_FLAG) {
-		reference_variants_check(graph, node, reference, (const struct flag *)child->item);
+		reference_variants_check(graph, node, reference, (const struct flag *)item);
 	}
 	node->height = child->height >= node->height ? child->height + 1 : node->height;
 	node->cost = node->cost + 1 + child->cost;
@@ -187,7 +197,8 @@ static void graph_visit(struct graph *graph, uint32_t start)
 			at = node->opener;
 			continue;
 		}
-		uint32_t child = reference_node(graph, &node->item->references[node->next++]);
+		uint32_t child = NO_NODE;
+		(void)reference_find(graph, &node->item->references[node->next++], &child);
 		if (child == NO_NODE || graph->nodes[child].visit == VISIT_DONE) {
 			continue;
 		}
@@ -201,91 +212,95 @@ static void graph_visit(struct graph *graph, uint32_t start)
 }
 
 /* Gives the ruleset what the walk has found. */
-static enum status graph_store(struct graph *graph, size_t problem_count, struct error *err)
+static enum status graph_store(const struct graph *graph, struct error *err)
 {
+	size_t count = 0;
+	for (uint32_t i = 0; i < graph->count; i++) {
+		count += graph->nodes[i].problem != NULL;
+	}
+	if (count == 0) {
+		return STATUS_OK;
+	}
 	struct ruleset *ruleset = graph->ruleset;
-	ruleset->problems = calloc(problem_count, sizeof(*ruleset->problems));
+	ruleset->problems = calloc(count, sizeof(*ruleset->problems));
 	if (ruleset->problems == NULL) {
 		return error_fail(err, STATUS_NO_MEMORY, "Out of memory");
 	}
-	for (enum item_kind kind = ITEM_FLAG; kind <= ITEM_SEGMENT; kind++) {
-		struct ruleset_table *table = &ruleset->tables[kind];
-		table->problems = calloc(table->count + 1, sizeof(*table->problems));
-		if (table->problems == NULL) {
-			return error_fail(err, STATUS_NO_MEMORY, "Out of memory");
-		}
-	}
 	for (uint32_t i = 0; i < graph->count; i++) {
 		const struct node *node = &graph->nodes[i];
-		if (node->problem == NULL) {
-			continue;
+		if (node->problem != NULL) {
+			ruleset->problems[ruleset->problem_count++] = (struct ruleset_problem){
+				.kind = node->item->kind, .key = node->item->key, .message = node->problem
+			};
 		}
-		enum item_kind kind = i < graph->flag_count ? ITEM_FLAG : ITEM_SEGMENT;
-		uint32_t index = kind == ITEM_FLAG ? i : i - graph->flag_count;
-		ruleset->tables[kind].problems[index] = node->problem;
-		ruleset->problems[ruleset->problem_count++] = (struct ruleset_problem){
-			.kind = kind, .key = node->item->key, .message = node->problem
-		};
 	}
 	return STATUS_OK;
 }
 
-static bool is_suspect(const struct ruleset *ruleset)
+static uint32_t suspects_count(const struct ruleset *ruleset)
 {
+	uint32_t count = 0;
 	for (enum item_kind kind = ITEM_FLAG; kind <= ITEM_SEGMENT; kind++) {
 		const struct ruleset_table *table = &ruleset->tables[kind];
-		for (uint32_t i = 0; i < table->count; i++) {
-			if (table->items[i]->broken != NULL || table->items[i]->reference_count > 0) {
-				return true;
-			}
+		for (uint32_t i = 0; i < table->chunk_count; i++) {
+			count += table->chunks[i]->suspect_count;
 		}
 	}
-	return false;
+	return count;
 }
 
-static enum status graph_init(struct graph *graph, struct error *err)
+static void node_add(struct graph *graph, const struct item *item)
+{
+	if (item->broken == NULL && item->reference_count == 0) {
+		return;
+	}
+	const struct ruleset_table *table = &graph->ruleset->tables[item->kind];
+	const struct ruleset_slot *slot = ruleset_table_find(table, item->kind, item->key, item->key_length);
+	graph->nodes[graph->count++] =
+	        (struct node){ .item = item,
+		               .problem = item->broken,
+		               .root = item->broken,
+		               .visit = item->reference_count == 0 ? VISIT_DONE : VISIT_NEW };
+	graph->numbers[item->kind][slot - table->slots] = graph->count;
+}
+
+static enum status graph_init(struct graph *graph, uint32_t count, struct error *err)
 {
 	const struct ruleset_table *tables = graph->ruleset->tables;
-	graph->flag_count = tables[ITEM_FLAG].count;
-	graph->count = graph->flag_count + tables[ITEM_SEGMENT].count;
-	graph->nodes = calloc(graph->count, sizeof(*graph->nodes));
-	if (graph->nodes == NULL) {
-		return error_fail(err, STATUS_NO_MEMORY, "Out of memory");
-	}
-	for (uint32_t i = 0; i < graph->count; i++) {
-		const struct item *item = i < graph->flag_count
-		                                  ? tables[ITEM_FLAG].items[i]
-		                                  : tables[ITEM_SEGMENT].items[i - graph->flag_count];
-		graph->nodes[i] =
-		        (struct node){ .item = item,
-			               .problem = item->broken,
-			               .root = item->broken,
-			               .visit = item->reference_count == 0 ? VISIT_DONE : VISIT_NEW };
+	graph->nodes = calloc(count, sizeof(*graph->nodes));
+	for (enum item_kind kind = ITEM_FLAG; kind <= ITEM_SEGMENT; kind++) {
+		graph->numbers[kind] = calloc((size_t)tables[kind].mask + 1, sizeof(uint32_t));
+		if (graph->nodes == NULL || graph->numbers[kind] == NULL) {
+			return error_fail(err, STATUS_NO_MEMORY, "Out of memory");
+		}
+		for (uint32_t i = 0; i < tables[kind].chunk_count; i++) {
+			const struct ruleset_chunk *chunk = tables[kind].chunks[i];
+			for (uint32_t k = 0; chunk->suspect_count > 0 && k < chunk->count; k++) {
+				node_add(graph, chunk->items[k]);
+			}
+		}
 	}
 	return STATUS_OK;
 }
 
 enum status ruleset_check(struct ruleset *ruleset, struct error *err)
 {
-	if (!is_suspect(ruleset)) {
+	uint32_t count = suspects_count(ruleset);
+	if (count == 0) {
 		return STATUS_OK;
 	}
 	AUTO(graph_deinit) struct graph graph = { .ruleset = ruleset };
-	enum status status = graph_init(&graph, err);
+	enum status status = graph_init(&graph, count, err);
 	if (status != STATUS_OK) {
 		return status;
 	}
-	size_t problem_count = 0;
 	for (uint32_t i = 0; i < graph.count; i++) {
 		if (graph.nodes[i].visit == VISIT_NEW) {
 			graph_visit(&graph, i);
 		}
 	}
-	for (uint32_t i = 0; i < graph.count; i++) {
-		problem_count += graph.nodes[i].problem != NULL;
-	}
 	if (graph.no_memory) {
 		return error_fail(err, STATUS_NO_MEMORY, "Out of memory");
 	}
-	return problem_count == 0 ? STATUS_OK : graph_store(&graph, problem_count, err);
+	return graph_store(&graph, err);
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside of a ruleset, for the evaluator's look-ups. Private to the engine.
+ * Inside of a ruleset. Private to the engine.
  *
- * One table per kind: items sorted by key, and an index over their hashes (open addressing, linear
- * probing, at most half full). A slot holds all that a look-up needs but the key's own bytes.
+ * One table per kind of item. Its chunks hold the items in key order and are shared, counted by reference,
+ * with the ruleset that it was made from: a change touches one chunk, not every item. Its slots are the
+ * index over the keys' hashes (open addressing, linear probing, at most half full), copied and patched.
+ * A slot holds all that a look-up needs but the key's own bytes, which stand behind the item.
  */
 #pragma once
 
@@ -16,54 +18,75 @@
 #include "engine/ruleset.h"
 
 struct ruleset_slot {
-	uint32_t tag;        /* upper half of the key's hash */
-	uint32_t index : 24; /* in items[] and problems[] */
+	uint32_t tag;       /* upper half of the key's hash */
+	uint32_t home : 24; /* lowest bits of the hash: where the search begins */
 	uint32_t key_length : 8;
 	struct item *item; /* NULL: free */
 };
 
-_Static_assert(RULESET_MAX_ITEMS < 1 << 24 && FLAG_KEY_MAX_BYTES < 1 << 8, "both fit in a slot");
+_Static_assert(4 * RULESET_MAX_ITEMS < 1 << 24 && FLAG_KEY_MAX_BYTES < 1 << 8, "both fit in a slot");
+
+#define RULESET_CHUNK_MAX 64 /* items */
+
+/* Immutable. Holds a reference of each of its items. */
+struct ruleset_chunk {
+	atomic_uint refs;
+	uint32_t count;
+	uint32_t suspect_count; /* items that are broken or refer to others: ruleset_check() has to look */
+	size_t text_bytes;      /* of the items' documents */
+	size_t lines_length;
+	char *lines; /* what ruleset_digest() hashes of the items */
+	struct item *items[];
+};
 
 struct ruleset_table {
 	struct ruleset_slot *slots;
 	uint32_t mask; /* slots - 1 */
 	uint32_t count;
-	struct item **items;
-	const char **problems; /* per item, NULL for what works; the array is NULL when all work */
+	uint32_t chunk_count;
+	struct ruleset_chunk **chunks;
+	uint32_t *starts; /* per chunk: the index of its first item */
 };
 
 struct ruleset {
 	atomic_uint refs;
-	struct ruleset_table tables[2]; /* by enum item_kind */
-	struct ruleset_problem *problems;
+	struct ruleset_table tables[2];   /* by enum item_kind */
+	struct ruleset_problem *problems; /* flags, then segments, by key */
 	size_t problem_count;
-	size_t text_bytes;
 	struct arena arena; /* of the problems' texts */
 };
+
+static inline uint64_t ruleset_key_word(const char *bytes)
+{
+	uint64_t word;
+	memcpy(&word, bytes, sizeof(word));
+	return word;
+}
 
 /* memcmp() without a call: keys are short. */
 static inline bool ruleset_key_equals(const char *a, const char *b, size_t length)
 {
 	size_t i = 0;
-	for (; i + sizeof(uint64_t) <= length; i += sizeof(uint64_t)) {
-		uint64_t left;
-		uint64_t right;
-		memcpy(&left, a + i, sizeof(left));
-		memcpy(&right, b + i, sizeof(right));
-		if (left != right) {
-			return false;
+	if (length < sizeof(uint64_t)) {
+		while (i < length && a[i] == b[i]) {
+			i++;
 		}
+		return i == length;
 	}
-	while (i < length && a[i] == b[i]) {
-		i++;
+	/* The last word overlaps the one before it. */
+	const size_t last = length - sizeof(uint64_t);
+	while (i < last && ruleset_key_word(a + i) == ruleset_key_word(b + i)) {
+		i += sizeof(uint64_t);
 	}
-	return i == length;
+	return i >= last && ruleset_key_word(a + last) == ruleset_key_word(b + last);
 }
 
-/* @size is that of the table's kind of item; the key's bytes stand behind it. */
-static inline const struct ruleset_slot *ruleset_table_find(const struct ruleset_table *table, size_t size,
-                                                            const char *key, size_t length)
+static inline const struct ruleset_slot *ruleset_table_find(const struct ruleset_table *table,
+                                                            enum item_kind kind, const char *key,
+                                                            size_t length)
 {
+	/* The key's bytes stand behind the item. */
+	const size_t size = kind == ITEM_FLAG ? sizeof(struct flag) : sizeof(struct segment);
 	const uint64_t hash = XXH3_64bits(key, length);
 	for (uint32_t i = (uint32_t)hash & table->mask;; i = (i + 1) & table->mask) {
 		const struct ruleset_slot *slot = &table->slots[i];
@@ -80,17 +103,48 @@ static inline const struct ruleset_slot *ruleset_table_find(const struct ruleset
 static inline const struct ruleset_slot *ruleset_find(const struct ruleset *ruleset, enum item_kind kind,
                                                       const char *key, size_t length)
 {
-	return ruleset_table_find(&ruleset->tables[kind],
-	                          kind == ITEM_FLAG ? sizeof(struct flag) : sizeof(struct segment), key,
-	                          length);
+	return ruleset_table_find(&ruleset->tables[kind], kind, key, length);
 }
 
 /* NULL when the item works. */
-static inline const char *ruleset_slot_problem(const struct ruleset_table *table,
-                                               const struct ruleset_slot *slot)
+static inline const char *ruleset_problem_find(const struct ruleset *ruleset, const struct item *item)
 {
-	return table->problems != NULL ? table->problems[slot->index] : NULL;
+	if (item->broken != NULL) {
+		return item->broken;
+	}
+	if (item->reference_count == 0 || ruleset->problem_count == 0) {
+		return NULL;
+	}
+	size_t low = 0;
+	size_t high = ruleset->problem_count;
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+		const struct ruleset_problem *problem = &ruleset->problems[middle];
+		const int order = problem->kind != item->kind ? (problem->kind < item->kind ? -1 : 1)
+		                                              : strcmp(problem->key, item->key);
+		if (order == 0) {
+			return problem->message;
+		}
+		low = order < 0 ? middle + 1 : low;
+		high = order < 0 ? high : middle;
+	}
+	return NULL;
 }
+
+static inline const char *ruleset_kind_name(enum item_kind kind)
+{
+	return kind == ITEM_FLAG ? "flag" : "segment";
+}
+
+/*
+ * Fills @table with what is in @base, changed by @edits, which are sorted, each key once, and all of its
+ * kind. STATUS_INVALID for a removal of what is not there. What a failure leaves is released like the rest.
+ */
+MUST_CHECK enum status ruleset_table_init(struct ruleset_table *table, const struct ruleset_table *base,
+                                          const struct ruleset_edit *edits, size_t edit_count,
+                                          struct error *err);
+void ruleset_table_deinit(struct ruleset_table *table);
+struct item *ruleset_table_at(const struct ruleset_table *table, size_t index);
 
 /*
  * Finds what does not work: broken items, references that lead nowhere, cycles, chains that are too

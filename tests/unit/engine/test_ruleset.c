@@ -199,6 +199,103 @@ static void test_many_edits(void **state)
 	ruleset_unref(ruleset);
 }
 
+/* Flags f0, f1, … of numbers in [@from, @to), or their removal; free() it. */
+static struct ruleset_edit *numbered(unsigned from, unsigned to, bool is_removal)
+{
+	struct ruleset_edit *edits = calloc(to - from, sizeof(*edits));
+	assert_non_null(edits);
+	for (unsigned i = from; i < to; i++) {
+		char text[256];
+		(void)snprintf(text, sizeof(text), BOOLEAN("f%u", ""), i);
+		struct item *item = fixture_item(text);
+		edits[i - from] = (struct ruleset_edit){ ITEM_FLAG, strdup(item->key), item };
+		if (is_removal) {
+			edits[i - from].item = NULL;
+			item_unref(item);
+		}
+	}
+	return edits;
+}
+
+static void numbered_free(struct ruleset_edit *edits, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		item_unref(edits[i].item);
+		free((char *)edits[i].key);
+	}
+	free(edits);
+}
+
+/* In one step as many are removed as there were, and as many come. */
+static void test_everything_is_replaced(void **state)
+{
+	(void)state;
+	for (unsigned size = 1; size < 40; size++) {
+		struct ruleset_edit *before = numbered(0, size, false);
+		struct ruleset *base = edited(NULL, before, size);
+		struct ruleset_edit *removed = numbered(0, size, true);
+		struct ruleset_edit *added = numbered(size, 2 * size, false);
+		struct ruleset_edit edits[80];
+		memcpy(edits, added, size * sizeof(*edits));
+		memcpy(edits + size, removed, size * sizeof(*edits));
+		struct ruleset *next = edited(base, edits, (size_t)2 * size);
+		assert_int_equal(ruleset_flag_count(next), size);
+		for (unsigned i = 0; i < size; i++) {
+			assert_null(ruleset_flag_find(next, removed[i].key, strlen(removed[i].key), NULL));
+			assert_non_null(ruleset_flag_find(next, added[i].key, strlen(added[i].key), NULL));
+		}
+		ruleset_unref(base);
+		ruleset_unref(next);
+		numbered_free(before, size);
+		numbered_free(removed, size);
+		numbered_free(added, size);
+	}
+}
+
+/* What is left of many is packed again, and is the same as if it had been made at once. */
+static void test_most_are_removed(void **state)
+{
+	(void)state;
+	enum { ALL = 6000, STEP = 37 };
+	struct ruleset_edit *all = numbered(0, ALL, false);
+	struct ruleset *base = edited(NULL, all, ALL);
+	struct ruleset_edit *removals = calloc(ALL, sizeof(*removals));
+	struct ruleset_edit *kept = calloc(ALL, sizeof(*kept));
+	assert_non_null(removals);
+	assert_non_null(kept);
+	size_t removed = 0;
+	size_t left = 0;
+	for (unsigned i = 0; i < ALL; i++) {
+		if (i % STEP == 0) {
+			kept[left++] = all[i];
+		} else {
+			removals[removed++] = (struct ruleset_edit){ ITEM_FLAG, all[i].key, NULL };
+		}
+	}
+	struct ruleset *next = edited(base, removals, removed);
+	struct ruleset *fresh = edited(NULL, kept, left);
+	assert_int_equal(ruleset_flag_count(next), left);
+	uint8_t digest[FLAG_DIGEST_BYTES];
+	uint8_t expected[FLAG_DIGEST_BYTES];
+	ruleset_digest(next, digest);
+	ruleset_digest(fresh, expected);
+	assert_memory_equal(digest, expected, sizeof(digest));
+	assert_int_equal(ruleset_text_bytes(next), ruleset_text_bytes(fresh));
+	for (size_t i = 0; i < left; i++) {
+		assert_ptr_equal(ruleset_flag_at(next, i, NULL), ruleset_flag_at(fresh, i, NULL));
+	}
+	for (unsigned i = 0; i < ALL; i++) {
+		const struct flag *flag = ruleset_flag_find(next, all[i].key, strlen(all[i].key), NULL);
+		assert_int_equal(flag != NULL, i % STEP == 0);
+	}
+	free(removals);
+	free(kept);
+	ruleset_unref(base);
+	ruleset_unref(fresh);
+	ruleset_unref(next);
+	numbered_free(all, ALL);
+}
+
 /* ---- Problems ---- */
 
 static const char *problem_of(const struct ruleset *ruleset, enum item_kind kind, const char *key)
@@ -441,6 +538,8 @@ int main(void)
 		cmocka_unit_test(test_edits_that_are_refused),
 		cmocka_unit_test(test_digest),
 		cmocka_unit_test(test_many_edits),
+		cmocka_unit_test(test_everything_is_replaced),
+		cmocka_unit_test(test_most_are_removed),
 		cmocka_unit_test(test_references_that_lead_nowhere),
 		cmocka_unit_test(test_problem_goes_with_its_reason),
 		cmocka_unit_test(test_problems_spread),
