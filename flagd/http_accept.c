@@ -10,12 +10,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "flagd/http_connection.h"
 
 #define ACCEPT_BACKLOG   4096
 #define ACCEPT_MAX_ROUND 64
 #define ACCEPT_PAUSE_MS  100
 #define PEEK_BYTES       1024
+#define SHED_LOG_MS      10000
 
 /* ---- Opening ---- */
 
@@ -236,6 +238,10 @@ static void connection_take(struct http_loop *loop, int fd, const union http_pee
 static void connection_shed(struct http_loop *loop)
 {
 	count_failure(loop);
+	if (loop->now_ms >= loop->shed_log_ms) {
+		loop->shed_log_ms = loop->now_ms + SHED_LOG_MS;
+		log_warn("no file descriptors left: new connections are closed");
+	}
 	if (loop->reserve_fd >= 0) {
 		(void)close(loop->reserve_fd);
 		int fd = accept4(loop->server->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -42,11 +42,11 @@ static const bool is_token[256] = {
 };
 /* clang-format on */
 
-/* @name is a token of @length bytes. */
+/* Any case; @known holds letters and dashes only, and a carriage return is not a dash. */
 static bool name_equals(const char *name, const char *known, size_t length)
 {
 	size_t i = 0;
-	while (i < length && (name[i] | 0x20) == (known[i] | 0x20)) {
+	while (i < length && (name[i] | 0x20) == (known[i] | 0x20) && name[i] != '\r') {
 		i++;
 	}
 	return i == length;
@@ -93,15 +93,14 @@ static bool word_is_visible(uint64_t word)
 static unsigned value_classify(const char *value, size_t length)
 {
 	unsigned classes = 0;
-	size_t i = 0;
-	for (; i + 8 <= length; i += 8) {
+	bool is_visible = length >= 8;
+	for (size_t i = 0; is_visible && i < length; i += 8) {
 		uint64_t word;
-		memcpy(&word, value + i, 8);
-		for (size_t k = i; !word_is_visible(word) && k < i + 8; k++) {
-			classes |= byte_classify((unsigned char)value[k]);
-		}
+		/* The last word reaches back into the one before. */
+		memcpy(&word, value + (i + 8 <= length ? i : length - 8), 8);
+		is_visible = word_is_visible(word);
 	}
-	for (; i < length; i++) {
+	for (size_t i = 0; !is_visible && i < length; i++) {
 		classes |= byte_classify((unsigned char)value[i]);
 	}
 	return classes;
@@ -119,7 +118,8 @@ static bool name_is_token(const char *name, size_t length)
 
 static enum status field_check(const struct http_field *field, struct http_facts *facts, struct error *err)
 {
-	if (!name_is_token(field->name, field->name_length)) {
+	int known = known_find(field);
+	if (known < 0 && !name_is_token(field->name, field->name_length)) {
 		return error_fail(err, STATUS_MALFORMED,
 		                  "A header's name holds a blank or another byte that is not allowed");
 	}
@@ -128,7 +128,6 @@ static enum status field_check(const struct http_field *field, struct http_facts
 		return error_fail(err, STATUS_MALFORMED, "The value of the header %.64s holds a control byte",
 		                  field->name);
 	}
-	int known = known_find(field);
 	if (known < 0) {
 		return STATUS_OK;
 	}

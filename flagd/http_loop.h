@@ -124,6 +124,7 @@ struct http_loop {
 	bool is_draining;
 	bool is_mhd_ready; /* libmicrohttpd has something to do */
 	int64_t listen_again_ms;
+	int64_t shed_log_ms;               /* when to complain about missing descriptors again */
 	struct http_connection *accepting; /* the one that MHD_add_connection() is about */
 	struct http_connection *slots[HTTP_TIMER_SLOTS];
 	int64_t slot_number; /* of the next slot to look at */

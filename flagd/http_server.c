@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -157,6 +158,10 @@ void http_server_close(struct http_server *server, uint32_t grace_ms)
 	atomic_store_explicit(&server->close_deadline_ms,
 	                      clock_monotonic_ms(server->options.clock) + grace_ms, memory_order_relaxed);
 	atomic_store_explicit(&server->is_closing, true, memory_order_release);
+	if (server->listen_fd >= 0) {
+		/* Who comes now learns at once that nobody is there. */
+		(void)shutdown(server->listen_fd, SHUT_RDWR);
+	}
 	for (unsigned i = 0; i < server->loop_count; i++) {
 		if (server->loops[i].has_thread) {
 			http_loop_kick(&server->loops[i]);

@@ -378,11 +378,25 @@ uint64_t fixture_connections(const struct fixture *fixture)
 
 /* ---- Raw connections ---- */
 
-void fixture_connect_with(const struct fixture *fixture, int fd)
+static bool socket_connect(const struct fixture *fixture, int fd)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(fixture->port) };
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+}
+
+void fixture_connect_with(const struct fixture *fixture, int fd)
+{
+	assert_true(socket_connect(fixture, fd));
+}
+
+bool fixture_can_connect(const struct fixture *fixture)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(fd >= 0);
+	bool is_connected = socket_connect(fixture, fd);
+	(void)close(fd);
+	return is_connected;
 }
 
 int fixture_connect(const struct fixture *fixture)

@@ -61,6 +61,7 @@ void fixture_publish(struct fixture *fixture, size_t length);
 
 int fixture_connect(const struct fixture *fixture);
 void fixture_connect_with(const struct fixture *fixture, int fd);
+bool fixture_can_connect(const struct fixture *fixture);
 
 /* Sends all of it; false when the peer had closed before. */
 void fixture_send(int fd, const char *text);

@@ -162,6 +162,7 @@ static void ambiguous_framing_is_refused(void **state)
 		"Transfer-Encoding\t: chunked\r\n",
 		" Transfer-Encoding: chunked\r\n",
 		"Transfer\x0b-Encoding: chunked\r\n",
+		"Transfer\rEncoding: chunked\r\n",
 		": chunked\r\n",
 		"X-\xc3\xa9: 1\r\n",
 		"X(Y): 1\r\n",

@@ -268,6 +268,7 @@ static void closing_ends_what_is_open(void **state)
 	fixture_close_later(fixture, 2000);
 	/* The stream ends in good order: with the last chunk. */
 	fixture_read_until(stream, "0\r\n\r\n");
+	assert_false(fixture_can_connect(fixture));
 	fixture_worker_release();
 	fixture_read(late, false, &answer);
 	assert_int_equal(answer.status, 200);
