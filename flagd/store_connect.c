@@ -22,8 +22,13 @@ static const char profile_sql[] = "PRAGMA locking_mode = EXCLUSIVE;"
                                   "PRAGMA cache_size = -8000;"
                                   "PRAGMA busy_timeout = 1000;";
 
-/* After the file is known to be ours or empty: these write. */
+/*
+ * After the file is known to be ours or empty: these write. EXTRA flushes the folder behind the removal of
+ * the rollback journal that the change to WAL leaves: if it came back after a power failure, SQLite would
+ * roll a database back to nothing.
+ */
 static const char wal_sql[] = "PRAGMA auto_vacuum = NONE;"
+                              "PRAGMA synchronous = EXTRA;"
                               "PRAGMA journal_mode = WAL;"
                               "PRAGMA synchronous = FULL;"
                               "PRAGMA journal_size_limit = 16777216;"

@@ -130,6 +130,11 @@ void vfs_shim_record_start(void)
 	shim.is_recording = true;
 }
 
+void vfs_shim_pause(bool is_paused)
+{
+	shim.is_recording = !is_paused;
+}
+
 void vfs_shim_record_stop(void)
 {
 	shim.is_recording = false;
@@ -302,9 +307,8 @@ static int shim_delete(sqlite3_vfs *vfs, const char *path, int sync_folder)
 		return failure(VFS_DELETE);
 	}
 	int rc = shim.real->xDelete(shim.real, path, 0);
-	(void)sync_folder;
 	if (rc == SQLITE_OK) {
-		record(VFS_EVENT_DELETE, base_name(path), 0, NULL, 0);
+		record(VFS_EVENT_DELETE, base_name(path), sync_folder ? 1 : 0, NULL, 0);
 	}
 	return rc;
 }
@@ -427,7 +431,7 @@ static void image_apply(struct image *image, const struct vfs_event *event, bool
 		break;
 	case VFS_EVENT_DELETE:
 		/* A flush of the file that was made in its place makes the folder durable too. */
-		if (is_flushed || next_random(seed) % 2 == 0) {
+		if (is_flushed || event->offset == 1 || next_random(seed) % 2 == 0) {
 			image->exists = false;
 			image->size = 0;
 		} else {

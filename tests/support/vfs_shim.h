@@ -47,13 +47,15 @@ enum vfs_event_type { VFS_EVENT_WRITE, VFS_EVENT_SYNC, VFS_EVENT_TRUNCATE, VFS_E
 
 struct vfs_event {
 	enum vfs_event_type type;
-	char name[32];   /* of the file, without its folder */
-	uint64_t offset; /* of a write; new size of a truncation; number of a note */
+	char name[32]; /* of the file, without its folder */
+	uint64_t
+	        offset; /* of a write; new size of a truncation; 1: folder flushed behind a deletion; of a note */
 	size_t length;
 	unsigned char *bytes;
 };
 
 void vfs_shim_record_start(void);
+void vfs_shim_pause(bool is_paused); /* what follows is not recorded */
 void vfs_shim_record_stop(void);
 size_t vfs_shim_events(const struct vfs_event **ret);
 
