@@ -5,7 +5,8 @@
  * Plain values owned by the caller and only borrowed for the call. The layout is the public one of
  * <halyard/halyard.h> (asserted there), so a client's context is used as it is. A nested object is
  * flattened: {"app":{"version":"1.2"}} is the attribute "app.version", and "app" itself is present
- * with CONTEXT_OBJECT so that `exists` can see it.
+ * with CONTEXT_OBJECT so that `exists` can see it. An attribute without a name, and one whose string or items
+ * are NULL, are as good as missing.
  */
 #pragma once
 

@@ -32,12 +32,21 @@ const char *eval_error_name(enum eval_error error)
 
 /* ---- Attributes ---- */
 
+/* Is there anything behind its pointer? A program may have made the context by hand. */
+static bool attribute_has_value(const struct context_attribute *attribute)
+{
+	if (attribute->type == CONTEXT_ARRAY) {
+		return attribute->value.array.items != NULL || attribute->value.array.count == 0;
+	}
+	return attribute->type != CONTEXT_STRING || attribute->value.string != NULL;
+}
+
 static const struct context_attribute *attribute_find(const struct context *context, const char *name)
 {
 	const struct context_attribute *end = context->attributes + context->attribute_count;
 	for (const struct context_attribute *it = context->attributes; it < end; it++) {
-		if (it->name[0] == name[0] && strcmp(it->name, name) == 0) {
-			return it;
+		if (it->name != NULL && it->name[0] == name[0] && strcmp(it->name, name) == 0) {
+			return attribute_has_value(it) ? it : NULL;
 		}
 	}
 	return NULL;

@@ -41,7 +41,7 @@ static uint32_t find_number(const struct match_values *values, const struct cont
 
 static uint32_t find_string(const struct match_values *values, const char *string, size_t length)
 {
-	if (values->strings == NULL) {
+	if (values->strings == NULL || string == NULL) {
 		return VALUE_NONE;
 	}
 	const uint32_t slot = string_set_find(values->strings, string, length);
@@ -73,7 +73,8 @@ static uint32_t find_value(const struct match_values *values, const struct conte
 
 static size_t attribute_length(const struct context_attribute *attribute)
 {
-	return attribute->type == CONTEXT_STRING ? strlen(attribute->value.string) : 0;
+	const bool is_string = attribute->type == CONTEXT_STRING && attribute->value.string != NULL;
+	return is_string ? strlen(attribute->value.string) : 0;
 }
 
 static bool is_scalar(const struct context_attribute *attribute)

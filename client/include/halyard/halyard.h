@@ -10,23 +10,28 @@
  *	if (halyard_bool(flags, "ENABLE_ALERTS", &user, false, NULL)) …
  *	halyard_close(flags);
  *
- * What it does. A background thread keeps one immutable, signed snapshot of an environment's flags: it
- * follows the daemon's stream, polls when a stream cannot be held, and keeps the last good snapshot in
+ * What it does. Two background threads keep one immutable, signed snapshot of an environment's flags:
+ * they follow the daemon's stream, poll when a stream cannot be held, and keep the last good snapshot in
  * a file. An evaluation reads that snapshot: no lock, no allocation, no I/O, no log. It cannot fail:
  * whatever is wrong, the default of the call is returned and the detail says why. When the daemon is
  * away, for however long, the last good values stay in force and are marked stale.
  *
  * Threads. Evaluations, halyard_explain(), halyard_status(), halyard_track() and the read guard may be
- * called from any thread at any time between halyard_open() and halyard_close(). Callbacks come from
- * the background thread, one at a time; they may evaluate, but not close the client.
+ * called from any thread at any time between halyard_open() and halyard_close(). All of the program's
+ * own code, change callbacks and the log, is called by one background thread, one call at a time; it may
+ * evaluate, but not close the client, and while it runs snapshots go on coming in. A thread's first
+ * call registers the thread and allocates a few bytes for that; no later one does.
  *
- * Fork. A child may go on evaluating with what it inherited; it gets no updates and must not call
- * anything but evaluations and halyard_close(). To follow changes open a client in the child.
+ * Fork. A child may go on evaluating with what it inherited; it gets no updates, and of the other calls
+ * only halyard_status() and halyard_close() do something. To follow changes open a client in the child.
  *
- * Signals. The background thread blocks all signals; none of the calls is for use in a handler.
+ * Signals. The background threads block all signals; none of the calls is for use in a handler.
+ *
+ * Network. HTTP/1.1 to the url and nowhere else: no redirects, no proxy whatever the environment says.
  *
  * Ownership. Strings and structs passed in are only borrowed for the call and copied where they are
- * needed later. Nothing that is returned has to be freed, except the client itself.
+ * needed later. Nothing that is returned has to be freed, except the client itself. A NULL client is
+ * allowed everywhere: it gives defaults, so a program can go on when halyard_open() failed.
  *
  * ABI. Structs that callers fill begin with `size` (set it to sizeof the struct) and only grow at the
  * end. Symbols begin with halyard_. C11 and C++11. Since: 0.1.0, unless a function says otherwise.
@@ -78,9 +83,17 @@ struct halyard_options {
 	 */
 	const char *public_key;
 
-	const char *cache_dir; /* existing folder for the last good snapshot; NULL: no cache */
-	const char
-	        *bootstrap_file; /* signed snapshot used when there is neither daemon nor cache; NULL: none */
+	/*
+	 * Existing folder for the last good snapshot; NULL: no cache. A folder that cannot be used is no
+	 * reason to fail: that is logged, and tried again with later snapshots.
+	 */
+	const char *cache_dir;
+
+	/*
+	 * Signed snapshot to start from when it is newer than the cache; NULL: none. It needs public_key, or a
+	 * cache that remembers the key.
+	 */
+	const char *bootstrap_file;
 
 	uint32_t poll_interval_ms;      /* between polls while no stream is held; 0: 30000 */
 	uint32_t connect_timeout_ms;    /* 0: 5000 */
@@ -89,7 +102,7 @@ struct halyard_options {
 	uint32_t telemetry_interval_ms; /* between reports of counts; 0: 10000; UINT32_MAX: none are sent */
 	bool disable_streaming;         /* poll only */
 
-	/* Called from the background thread (and from halyard_open()); never with a secret. NULL: silent. */
+	/* Called from a background thread; never with a secret. NULL: silent. */
 	void (*log)(void *user, enum halyard_log_level level, const char *message);
 	void *log_user;
 };
@@ -111,9 +124,9 @@ HALYARD_API const char *halyard_open_error(void);
 HALYARD_API int halyard_wait_ready(struct halyard_client *client, uint32_t timeout_ms);
 
 /*
- * Stops the thread and frees the client; NULL is allowed. Returns within two seconds whatever the
- * network does; counts that could not be delivered by then are dropped. No other call on this client
- * may be running or follow.
+ * Stops the threads and frees the client; NULL is allowed. Returns within two seconds whatever the
+ * network does; counts that could not be delivered by then are dropped. Only a callback of the
+ * program's that is running is waited for. No other call on this client may be running or follow.
  */
 HALYARD_API void halyard_close(struct halyard_client *client);
 
@@ -152,34 +165,58 @@ struct halyard_context {
 	size_t attribute_count;
 };
 
-#define HALYARD_ATTRIBUTE_STRING(n, v) \
-	{                              \
-		(n), HALYARD_STRING,   \
-		{                      \
-			.string = (v)  \
-		}                      \
-	}
-#define HALYARD_ATTRIBUTE_INTEGER(n, v) \
-	{                               \
-		(n), HALYARD_INTEGER,   \
-		{                       \
-			.integer = (v)  \
-		}                       \
-	}
-#define HALYARD_ATTRIBUTE_NUMBER(n, v) \
-	{                              \
-		(n), HALYARD_NUMBER,   \
-		{                      \
-			.number = (v)  \
-		}                      \
-	}
-#define HALYARD_ATTRIBUTE_BOOLEAN(n, v) \
-	{                               \
-		(n), HALYARD_BOOLEAN,   \
-		{                       \
-			.boolean = (v)  \
-		}                       \
-	}
+/*
+ * struct halyard_attribute list[] = { HALYARD_ATTRIBUTE_STRING("role", role), HALYARD_ATTRIBUTE_BOOLEAN("beta", true) };
+ * An attribute without a name, and one whose string or items are NULL, are as good as missing.
+ */
+#ifndef __cplusplus
+/* clang-format off */
+#define HALYARD_ATTRIBUTE_STRING(n, v)  { (n), HALYARD_STRING, { .string = (v) } }
+#define HALYARD_ATTRIBUTE_INTEGER(n, v) { (n), HALYARD_INTEGER, { .integer = (v) } }
+#define HALYARD_ATTRIBUTE_NUMBER(n, v)  { (n), HALYARD_NUMBER, { .number = (v) } }
+#define HALYARD_ATTRIBUTE_BOOLEAN(n, v) { (n), HALYARD_BOOLEAN, { .boolean = (v) } }
+/* clang-format on */
+#else
+/* C++11 has no designated initialisers. */
+#define HALYARD_ATTRIBUTE_STRING(n, v)  halyard_attribute_of((n), (const char *)(v))
+#define HALYARD_ATTRIBUTE_INTEGER(n, v) halyard_attribute_of((n), (int64_t)(v))
+#define HALYARD_ATTRIBUTE_NUMBER(n, v)  halyard_attribute_of((n), (double)(v))
+#define HALYARD_ATTRIBUTE_BOOLEAN(n, v) halyard_attribute_of((n), (bool)(v))
+extern "C++" {
+static inline halyard_attribute halyard_attribute_of(const char *name, const char *value)
+{
+	halyard_attribute attribute = {};
+	attribute.name = name;
+	attribute.type = HALYARD_STRING;
+	attribute.value.string = value;
+	return attribute;
+}
+static inline halyard_attribute halyard_attribute_of(const char *name, int64_t value)
+{
+	halyard_attribute attribute = {};
+	attribute.name = name;
+	attribute.type = HALYARD_INTEGER;
+	attribute.value.integer = value;
+	return attribute;
+}
+static inline halyard_attribute halyard_attribute_of(const char *name, double value)
+{
+	halyard_attribute attribute = {};
+	attribute.name = name;
+	attribute.type = HALYARD_NUMBER;
+	attribute.value.number = value;
+	return attribute;
+}
+static inline halyard_attribute halyard_attribute_of(const char *name, bool value)
+{
+	halyard_attribute attribute = {};
+	attribute.name = name;
+	attribute.type = HALYARD_BOOLEAN;
+	attribute.value.boolean = value;
+	return attribute;
+}
+}
+#endif
 
 /* ---- Evaluation ---- */
 
@@ -214,8 +251,11 @@ struct halyard_detail {
 	bool is_stale;   /* the daemon was not heard for stale_after_ms, or never */
 	uint64_t epoch;  /* of the snapshot; 0 when there is none */
 	uint64_t revision;
-	uint64_t
-	        age_ms; /* since the daemon last confirmed the snapshot, to about 100 ms; UINT64_MAX: never */
+	/*
+	 * Since the daemon last confirmed the snapshot; UINT64_MAX: never. Exact to a second, or to a quarter of
+	 * stale_after_ms when that is less: an evaluation reads no clock.
+	 */
+	uint64_t age_ms;
 	uint32_t variant_length;
 	char variant[HALYARD_VARIANT_SIZE]; /* NUL-terminated; "" when the default was returned */
 };
@@ -254,9 +294,12 @@ HALYARD_API size_t halyard_json(struct halyard_client *client, const char *key,
                                 size_t size, struct halyard_detail *ret_detail);
 
 /*
- * Is boolean flag @flag on for this session? With @percentage between 0 and 100 the flag must be on and the
- * session must be in that share of all sessions (sticky, and growing a percentage never drops a session
- * that is in); a negative @percentage leaves it to the flag. False when anything is wrong.
+ * Is boolean flag @flag on for this session? With a @percentage of 0 or more the flag must be on, with the
+ * session as targeting key, and the session must be in that share of all sessions; a negative
+ * @percentage leaves it to the flag. 0 is nobody and 100 (or more) everybody; steps are finer than
+ * 0.00001. Sticky, and growing a percentage never drops a session that is in: it is in when
+ * (uint64(murmur3_x86_32(flag ‖ ":session" ‖ session, seed 0)) × 10^8) >> 32 < percentage × 10^6. That is
+ * independent of a split of the flag's own. False when anything is wrong, and without a session.
  */
 HALYARD_API bool halyard_is_enabled_for_session(struct halyard_client *client, const char *flag,
                                                 const char *session_id, double percentage);
@@ -272,13 +315,16 @@ HALYARD_API size_t halyard_explain(struct halyard_client *client, const char *ke
 
 /*
  * Between begin and end all evaluations of this thread on this client use one snapshot, and
- * halyard_read_string() may borrow from it. Keep it short (milliseconds); do not block, and do not close the
- * client. Guards nest.
+ * halyard_read_string() may borrow from it. Keep it short (milliseconds); do not block, and close no client.
+ * Guards nest. A thread may have guards on eight clients at once; a ninth client's does nothing.
  */
 HALYARD_API void halyard_read_begin(struct halyard_client *client);
 HALYARD_API void halyard_read_end(struct halyard_client *client);
 
-/* Borrowed text of a string flag, valid until halyard_read_end(); @fallback when there is none. */
+/*
+ * Borrowed text of a string flag, valid until halyard_read_end(); @fallback when there is none, or when
+ * this thread has no guard.
+ */
 HALYARD_API const char *halyard_read_string(struct halyard_client *client, const char *key,
                                             const struct halyard_context *context, const char *fallback,
                                             struct halyard_detail *ret_detail);
@@ -305,12 +351,12 @@ struct halyard_status {
 	enum halyard_source source; /* of the snapshot in force */
 	bool is_stale;
 	uint64_t epoch, revision;
-	uint64_t age_ms; /* as in struct halyard_detail */
+	uint64_t age_ms; /* as in struct halyard_detail, but exact */
 	uint64_t flag_count;
-	uint64_t updates; /* snapshots and deltas accepted */
-	uint64_t refused; /* snapshots refused: older, unsigned, altered, of another environment */
-	uint64_t reconnects;
-	uint64_t telemetry_dropped; /* reports given up */
+	uint64_t updates;           /* snapshots and deltas accepted */
+	uint64_t refused;           /* snapshots refused: older, unsigned, altered, of another environment */
+	uint64_t reconnects;        /* streams begun after the first */
+	uint64_t telemetry_dropped; /* calls that found no room, and reports given up */
 	char last_error[256];       /* "" when the last attempt worked */
 };
 
@@ -324,8 +370,8 @@ struct halyard_change {
 };
 
 /*
- * Calls @callback after each change of the snapshot. Returns an id for halyard_unsubscribe(), or 0 when out
- * of memory. When halyard_unsubscribe() has returned, the callback is not running and will not be called
+ * Calls @callback after each change of the snapshot; changes that come much faster than callbacks return
+ * are told as one. Returns an id for halyard_unsubscribe(), or 0 when out of memory. When halyard_unsubscribe() has returned, the callback is not running and will not be called
  * again (unless it is the callback itself that unsubscribes).
  */
 HALYARD_API uint64_t halyard_subscribe(struct halyard_client *client,
