@@ -37,6 +37,15 @@ TEST_PACKAGES=(
 	npm=npm
 	util-linux=setarch
 )
+# What the providers of other languages need; tests/integration has one test of each.
+SDK_PACKAGES=(
+	default-jdk-headless=javac
+	maven=mvn
+	python3-venv=/usr/lib/python3*/ensurepip/__init__.py
+)
+BROWSER_PACKAGES=(
+	chromium=chromium
+)
 FUZZ_PACKAGES=(
 	clang=clang
 	libclang-rt-14-dev=/usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a
@@ -84,6 +93,11 @@ need() {
 	for item; do
 		probe "${item#*=}" || die "${item%%=*} is installed, but ${item#*=} is still not there"
 	done
+}
+
+# want PACKAGE=PROBE…: as need, but what cannot be had is done without.
+want() {
+	(need "$@") || echo "going on without: ${*%%=*}; the tests that need them are skipped"
 }
 
 # need_node: node 18 or newer.
