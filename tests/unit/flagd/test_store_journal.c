@@ -191,30 +191,31 @@ static void check_list(const struct store_filter *filter)
 	assert_int_equal(seen.count, count);
 }
 
+/* The whole list, and a page of it somewhere that the number chooses. */
+static void check_lists(struct store_filter filter, unsigned number)
+{
+	static const uint64_t befores[] = { 0, 1, 2, 400, ENTRIES + 50 };
+	static const int64_t times[] = { INT64_MAX, START + 3000, START + 1500, START - 1, INT64_MIN };
+	filter.at_ms = INT64_MAX;
+	filter.limit = 1000;
+	check_list(&filter);
+	filter.before_seq = befores[number % 5];
+	filter.at_ms = times[number / 5 % 5];
+	filter.limit = 1 + number % 40;
+	check_list(&filter);
+}
+
 static void test_lists_of_all_kinds(void **state)
 {
 	(void)state;
 	static const int tables[] = { -1, STORE_FLAG_AND_SETTING, STORE_FLAG, STORE_SETTING, STORE_TOKEN };
 	static const char *const keys[] = { NULL, "k0", "k4", "dev", "unknown" };
 	static const char *const environments[] = { NULL, "dev", "stage", "unknown" };
-	static const uint64_t befores[] = { 0, 1, 2, 400, ENTRIES + 50 };
-	static const int64_t times[] = { INT64_MAX, START + 3000, START + 1500, START - 1, INT64_MIN };
-	for (size_t i = 0; i < 5; i++) {
-		for (size_t k = 0; k < 5; k++) {
-			for (size_t e = 0; e < 4; e++) {
-				struct store_filter filter = { tables[i],
-					                       keys[k],
-					                       environments[e],
-					                       befores[(i + k + e) % 5],
-					                       times[(i + 2 * k + e) % 5],
-					                       1 + 7 * (uint32_t)k };
-				check_list(&filter);
-				filter.before_seq = 0;
-				filter.at_ms = INT64_MAX;
-				filter.limit = 1000;
-				check_list(&filter);
-			}
-		}
+	for (unsigned number = 0; number < 5 * 5 * 4 * 25; number++) {
+		check_lists((struct store_filter){ .table = tables[number / 25 % 5],
+		                                   .key = keys[number / 125 % 5],
+		                                   .environment = environments[number / 625] },
+		            number);
 	}
 }
 
