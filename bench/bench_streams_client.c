@@ -2,17 +2,20 @@
 /*
  * Opens many streams, makes something happen, and notes when each stream has heard of it.
  *
- *	bench_streams_client PORT STREAM TRIGGER COUNT ROUNDS [PID]
+ *	bench_streams_client PORT STREAM TRIGGER[,TRIGGER2] COUNT ROUNDS [PID [PROBE]]
  *
- * STREAM and TRIGGER are files with a whole HTTP/1.1 request each; TRIGGER's connection is kept open. An
- * event is complete with the empty line behind a `data:` line; comments do not count. Prints, in ms over the rounds,
- * the time from the trigger's first byte to the median and to the last stream, and with PID what each stream
- * added to that process's resident memory.
+ * STREAM and TRIGGER are files with a whole HTTP/1.1 request each; a second trigger takes turns with the first.
+ * TRIGGER's connection is kept open. An event is complete with the empty line behind a `data:` line; comments do not
+ * count. Prints, in ms over the rounds, the time from the trigger's first byte to the median and to the last stream,
+ * and with PID what each stream added to that process's resident memory. PROBE is a request that another
+ * thread sends every 2 ms meanwhile: prints how long its answers took.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -24,8 +27,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WAIT_MS  10000
-#define IN_BATCH 256 /* streams that are being opened at a time */
+#define WAIT_MS    10000
+#define SETTLE_MS  300
+#define IN_BATCH   256 /* streams that are being opened at a time */
+#define PROBES_MAX 100000
 
 struct request {
 	char bytes[4096];
@@ -131,14 +136,11 @@ static void stream_take(struct client *client, struct stream *stream, const char
 	}
 }
 
-/* One batch of whatever came. */
-static void client_read(struct client *client)
+/* One batch of whatever came; false when nothing did. */
+static bool batch_read(struct client *client, int wait_ms)
 {
 	struct epoll_event events[256];
-	int count = epoll_wait(client->epoll_fd, events, 256, WAIT_MS);
-	if (count <= 0) {
-		die("nothing came in time");
-	}
+	int count = epoll_wait(client->epoll_fd, events, 256, wait_ms);
 	for (int i = 0; i < count; i++) {
 		char bytes[16384];
 		struct stream *stream = events[i].data.ptr;
@@ -149,6 +151,14 @@ static void client_read(struct client *client)
 		if (length > 0) {
 			stream_take(client, stream, bytes, (size_t)length, now_ms());
 		}
+	}
+	return count > 0;
+}
+
+static void client_read(struct client *client)
+{
+	if (!batch_read(client, WAIT_MS)) {
+		die("nothing came in time");
 	}
 }
 
@@ -204,7 +214,62 @@ static long resident_kib(const char *pid)
 	return kib;
 }
 
-static void rounds_run(struct client *client, const struct request *trigger, size_t rounds)
+/* ---- Another user meanwhile ---- */
+
+struct probe {
+	struct request request;
+	pthread_t thread;
+	atomic_bool is_over;
+	int fd;
+	size_t count;
+	double took_ms[PROBES_MAX];
+};
+
+static void *probe_run(void *user)
+{
+	struct probe *probe = user;
+	while (!atomic_load(&probe->is_over) && probe->count < PROBES_MAX) {
+		char answer[4096];
+		double start_ms = now_ms();
+		request_send(probe->fd, &probe->request);
+		if (recv(probe->fd, answer, sizeof(answer), 0) < 12 || answer[9] != '2') {
+			die("the probe was refused");
+		}
+		probe->took_ms[probe->count++] = now_ms() - start_ms;
+		(void)usleep(2000);
+	}
+	return NULL;
+}
+
+static struct probe *probe_start(const struct client *client, const char *path)
+{
+	struct probe *probe = calloc(1, sizeof(*probe));
+	if (probe == NULL) {
+		die("memory");
+	}
+	request_load(path, &probe->request);
+	probe->fd = client_connect(client);
+	if (pthread_create(&probe->thread, NULL, probe_run, probe) != 0) {
+		die("pthread_create");
+	}
+	return probe;
+}
+
+static void probe_finish(struct probe *probe)
+{
+	atomic_store(&probe->is_over, true);
+	(void)pthread_join(probe->thread, NULL);
+	qsort(probe->took_ms, probe->count, sizeof(probe->took_ms[0]), number_compare);
+	(void)printf("other requests: median %.2f ms, p99 %.2f, max %.2f of %zu\n",
+	             probe->took_ms[probe->count / 2], probe->took_ms[probe->count * 99 / 100],
+	             probe->took_ms[probe->count - 1], probe->count);
+	(void)close(probe->fd);
+	free(probe);
+}
+
+/* ---- Rounds ---- */
+
+static void rounds_run(struct client *client, const struct request triggers[2], size_t rounds)
 {
 	double *medians = calloc(rounds, sizeof(*medians));
 	double *lasts = calloc(rounds, sizeof(*lasts));
@@ -213,7 +278,9 @@ static void rounds_run(struct client *client, const struct request *trigger, siz
 	if (medians == NULL || lasts == NULL || heard == NULL) {
 		die("memory");
 	}
-	/* Streams may have begun with an event of their own. */
+	/* Streams may begin with an event of their own. */
+	while (batch_read(client, SETTLE_MS)) {
+	}
 	for (size_t i = 0; i < client->count; i++) {
 		client->streams[i].events = 0;
 	}
@@ -223,7 +290,7 @@ static void rounds_run(struct client *client, const struct request *trigger, siz
 		client->round = (unsigned)r + 1;
 		client->heard_count = 0;
 		client->start_ms = now_ms();
-		request_send(fd, trigger);
+		request_send(fd, &triggers[r % 2]);
 		while (client->heard_count < client->count) {
 			client_read(client);
 		}
@@ -244,8 +311,10 @@ static void rounds_run(struct client *client, const struct request *trigger, siz
 
 int main(int argc, char **argv)
 {
-	if (argc < 6 || argc > 7) {
-		(void)fprintf(stderr, "usage: bench_streams_client PORT STREAM TRIGGER COUNT ROUNDS [PID]\n");
+	if (argc < 6 || argc > 8) {
+		(void)fprintf(stderr,
+		              "usage: bench_streams_client PORT STREAM TRIGGER[,TRIGGER2] COUNT ROUNDS "
+		              "[PID [PROBE]]\n");
 		return 2;
 	}
 	struct rlimit limit;
@@ -254,9 +323,14 @@ int main(int argc, char **argv)
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	struct request stream;
-	struct request trigger;
+	struct request triggers[2];
+	char *comma = strchr(argv[3], ',');
+	if (comma != NULL) {
+		*comma = '\0';
+	}
 	request_load(argv[2], &stream);
-	request_load(argv[3], &trigger);
+	request_load(argv[3], &triggers[0]);
+	request_load(comma != NULL ? comma + 1 : argv[3], &triggers[1]);
 	struct client client = {
 		.address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(argv[1], NULL, 10)) },
 		.epoll_fd = epoll_create1(EPOLL_CLOEXEC),
@@ -268,12 +342,16 @@ int main(int argc, char **argv)
 	if (client.streams == NULL || client.epoll_fd < 0 || client.count == 0 || rounds == 0) {
 		die("bad arguments or no memory");
 	}
-	long before_kib = argc == 7 ? resident_kib(argv[6]) : 0;
+	long before_kib = argc > 6 ? resident_kib(argv[6]) : 0;
 	double start_ms = now_ms();
 	streams_open(&client, &stream);
 	(void)printf("%zu streams open after %.0f ms\n", client.count, now_ms() - start_ms);
-	rounds_run(&client, &trigger, rounds);
-	if (argc == 7) {
+	struct probe *probe = argc > 7 ? probe_start(&client, argv[7]) : NULL;
+	rounds_run(&client, triggers, rounds);
+	if (probe != NULL) {
+		probe_finish(probe);
+	}
+	if (argc > 6) {
 		(void)printf("resident: %.2f KiB a stream\n",
 		             (double)(resident_kib(argv[6]) - before_kib) / (double)client.count);
 	}

@@ -36,6 +36,14 @@ TEST_PACKAGES=(
 	nodejs=node
 	npm=npm
 	util-linux=setarch
+	wrk=wrk
+)
+BENCH_PACKAGES=(
+	binutils=strip
+	nodejs=node
+	npm=npm
+	util-linux=taskset
+	wrk=wrk
 )
 # What the providers of other languages need; tests/integration has one test of each.
 SDK_PACKAGES=(
