@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Member look-up by name in large objects, for the modules json_*.c only.
+ * Member look-up by name in large objects, for json_*.c and what compares documents (flagd/doc_diff.c).
  *
  * A hash table over the names (unescaped) of one object, seeded per process so that nobody can
  * choose names that collide. Small objects, and every object when memory runs out, are searched

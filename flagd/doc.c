@@ -19,47 +19,6 @@ const struct json_limits doc_limits = {
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
-void doc_compact(struct json value, struct json_writer *w)
-{
-	struct json name = JSON_NONE;
-	struct json child = JSON_NONE;
-	switch (json_type(value)) {
-	case JSON_ARRAY:
-		json_begin_array(w);
-		while (json_next(value, NULL, &child)) {
-			doc_compact(child, w);
-		}
-		json_end_array(w);
-		return;
-	case JSON_OBJECT:
-		json_begin_object(w);
-		while (json_next(value, &name, &child)) {
-			char key[4096];
-			if (json_string_copy(name, key, sizeof(key)) >= sizeof(key)) {
-				w->buf->failed = true;
-				return;
-			}
-			json_put_key(w, key);
-			doc_compact(child, w);
-		}
-		json_end_object(w);
-		return;
-	case JSON_ABSENT:
-	case JSON_NULL:
-	case JSON_BOOLEAN:
-	case JSON_NUMBER:
-	case JSON_STRING:
-		json_put_value(w, value);
-		return;
-	}
-}
-
-static void compact_key(struct json_writer *w, const char *key, struct json value)
-{
-	json_put_key(w, key);
-	doc_compact(value, w);
-}
-
 static enum status done(const struct buf *out, struct error *err)
 {
 	return buf_status(out, "document", err);
@@ -248,7 +207,7 @@ static void flag_write(const struct flag_body *flag, struct buf *out)
 	if (json_is(flag->variants, JSON_ABSENT)) {
 		json_put_raw(&w, "{\"on\":true,\"off\":false}", strlen("{\"on\":true,\"off\":false}"));
 	} else {
-		doc_compact(flag->variants, &w);
+		json_put_value(&w, flag->variants);
 	}
 	put_string_or(&w, "description", flag->description, "");
 	put_string_or(&w, "owner", flag->owner, "");
@@ -256,7 +215,7 @@ static void flag_write(const struct flag_body *flag, struct buf *out)
 	if (json_is(flag->tags, JSON_ABSENT)) {
 		json_put_raw(&w, "[]", 2);
 	} else {
-		doc_compact(flag->tags, &w);
+		json_put_value(&w, flag->tags);
 	}
 	put_string_or(&w, "kind", flag->kind, "release");
 	json_put_key(&w, "expected_lifetime_days");
@@ -377,7 +336,7 @@ static void put_list(struct json_writer *w, const char *key, struct json list)
 {
 	json_put_key(w, key);
 	if (json_is(list, JSON_ARRAY)) {
-		doc_compact(list, w);
+		json_put_value(w, list);
 	} else {
 		json_put_raw(w, "[]", 2);
 	}
@@ -402,7 +361,7 @@ static enum status setting_write(struct json merged, struct buf *out, struct err
 	put_list(&w, "prerequisites", setting.prerequisites);
 	put_list(&w, "targets", setting.targets);
 	put_list(&w, "rules", setting.rules);
-	compact_key(&w, "default", setting.fallthrough);
+	json_put_key_value(&w, "default", setting.fallthrough);
 	json_end_object(&w);
 	return done(out, err);
 }

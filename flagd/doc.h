@@ -23,9 +23,6 @@
 /* Limits for whole documents read back from the store or composed: FLAG_MAX_TEXT_BYTES. */
 extern const struct json_limits doc_limits;
 
-/* Appends @value without white space between tokens. */
-void doc_compact(struct json value, struct json_writer *w);
-
 /* The optional member `reason` of a body; "" without one. Lives in @arena. */
 MUST_CHECK enum status doc_reason(struct json body, struct arena *arena, const char **ret, struct error *err);
 

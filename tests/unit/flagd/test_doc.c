@@ -192,6 +192,42 @@ static void diff_names_the_smallest_places(void **state)
 	expect_diff("{\"a\":1}", NULL, "[{\"path\":\"/a\",\"from\":1}]");
 }
 
+/* A name has no limit of its own but the document's. */
+static void diff_names_long_members(void **state)
+{
+	(void)state;
+	char before[16384];
+	char after[16384];
+	char expected[16384];
+	char name[5001];
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	(void)snprintf(before, sizeof(before), "{\"a\":{\"%s1\":1,\"%s2\":2}}", name, name);
+	expect_diff(before, before, "[]");
+	(void)snprintf(after, sizeof(after), "{\"a\":{\"%s1\":1,\"%s2\":3}}", name, name);
+	(void)snprintf(expected, sizeof(expected), "[{\"path\":\"/a/%s2\",\"from\":2,\"to\":3}]", name);
+	expect_diff(before, after, expected);
+}
+
+static void new_flag_may_have_long_members(void **state)
+{
+	(void)state;
+	char body[8192];
+	char name[5001];
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	(void)snprintf(body, sizeof(body),
+	               "{\"key\":\"k\",\"type\":\"object\",\"variants\":{\"a\":{\"%s\":1}}}", name);
+	struct json_doc doc = { 0 };
+	struct buf out;
+	struct error err = ERROR_INIT;
+	buf_init(&out, 65536);
+	assert_int_equal(doc_flag_new(parse(&doc, body), &out, &err), STATUS_OK);
+	assert_non_null(strstr(buf_string(&out), name));
+	buf_deinit(&out);
+	json_doc_deinit(&doc);
+}
+
 static void environment_keys(void **state)
 {
 	(void)state;
@@ -212,6 +248,8 @@ int main(void)
 		cmocka_unit_test(flag_patch_merges),
 		cmocka_unit_test(setting_patch_replaces_the_default_whole),
 		cmocka_unit_test(setting_patch_can_empty_lists),
+		cmocka_unit_test(new_flag_may_have_long_members),
+		cmocka_unit_test(diff_names_long_members),
 		cmocka_unit_test(new_setting_is_off),
 		cmocka_unit_test(diff_names_the_smallest_places),
 		cmocka_unit_test(environment_keys),
