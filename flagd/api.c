@@ -30,7 +30,7 @@ enum status api_body(struct http_request *request, struct json_doc *ret, struct 
 	return status;
 }
 
-static bool decimal_read(const char *text, uint64_t max, uint64_t *ret)
+bool api_number_read(const char *text, uint64_t max, uint64_t *ret)
 {
 	uint64_t value = 0;
 	if (text[0] == '\0' || strlen(text) > 19) {
@@ -61,7 +61,7 @@ enum status api_page_read(struct http_request *request, const char *const *allow
 	const char *cursor = http_query(request, "cursor");
 	const char *limit = http_query(request, "limit");
 	uint64_t value = API_LIST_SIZE;
-	if (limit != NULL && (!decimal_read(limit, API_MAX_LIST, &value) || value == 0)) {
+	if (limit != NULL && (!api_number_read(limit, API_MAX_LIST, &value) || value == 0)) {
 		error_set(err, STATUS_INVALID, "The query parameter `limit` is a number from 1 to %d",
 		          API_MAX_LIST);
 		error_path_set(err, "?limit");

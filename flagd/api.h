@@ -22,6 +22,9 @@ void api_reply(struct http_reply *reply, int status, struct json_writer *w);
 /* The body as JSON, which must be an object; json_doc_deinit() it whatever happens. Any thread. */
 MUST_CHECK enum status api_body(struct http_request *request, struct json_doc *ret, struct error *err);
 
+/* Decimal digits and nothing else, at most @max. Any thread. */
+bool api_number_read(const char *text, uint64_t max, uint64_t *ret);
+
 struct api_page {
 	const char *cursor; /* "" at the start */
 	uint32_t limit;

@@ -196,10 +196,13 @@ static enum status environments_check(struct app *app, struct json environments,
 	struct json value = JSON_NONE;
 	while (json_next(environments, &name, &value)) {
 		char key[BUNDLE_ENVIRONMENT_SIZE];
-		size_t length = json_string_copy(name, key, sizeof(key));
-		if (length >= sizeof(key) ||
-		    catalogue_find(app->catalogue, STORE_ENVIRONMENT, key, NULL) == NULL) {
-			return json_fail(err, STATUS_INVALID, value, "There is no environment `%.64s`", key);
+		if (json_string_copy(name, key, sizeof(key)) >= sizeof(key)) {
+			return json_fail(err, STATUS_INVALID, value,
+			                 "There is no environment with a key of more than %zu bytes",
+			                 sizeof(key) - 1);
+		}
+		if (catalogue_find(app->catalogue, STORE_ENVIRONMENT, key, NULL) == NULL) {
+			return json_fail(err, STATUS_INVALID, value, "There is no environment `%s`", key);
 		}
 	}
 	return STATUS_OK;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* History of flags and segments from the journal. Handlers of flagd/routes.h. */
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "flagd/api.h"
@@ -49,9 +48,9 @@ static bool history_entry(void *user, const struct store_entry *entry)
 static enum status history_cursor_read(const struct api_page *page, struct store_filter *filter,
                                        struct error *err)
 {
-	char *end = NULL;
-	filter->before_seq = page->cursor[0] != '\0' ? strtoull(page->cursor, &end, 10) : 0;
-	if (end != NULL && (*end != '\0' || filter->before_seq == 0)) {
+	filter->before_seq = 0;
+	if (page->cursor[0] != '\0' &&
+	    (!api_number_read(page->cursor, INT64_MAX, &filter->before_seq) || filter->before_seq == 0)) {
 		error_set(err, STATUS_INVALID, "The query parameter `cursor` is not one that was given");
 		error_path_set(err, "?cursor");
 		return STATUS_INVALID;

@@ -2,7 +2,6 @@
 /* Settings of a flag in an environment: read, patch, revert. Handlers of flagd/routes.h. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "flagd/api.h"
@@ -190,10 +189,8 @@ static enum status revert_read(const struct revert_body *body, struct json root,
 	}
 	char text[64];
 	if (json_is(body->version, JSON_STRING)) {
-		char *end = NULL;
-		(void)json_string_copy(body->version, text, sizeof(text));
-		search->version = strtoull(text, &end, 10);
-		if (search->version == 0 || *end != '\0' || search->version > old->version) {
+		if (json_string_copy(body->version, text, sizeof(text)) >= sizeof(text) ||
+		    !api_number_read(text, old->version, &search->version) || search->version == 0) {
 			return json_fail(err, STATUS_INVALID, body->version,
 			                 "The version is a number from 1 to %" PRIu64 ", as a string",
 			                 old->version);
