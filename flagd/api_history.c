@@ -13,6 +13,15 @@ struct history {
 	uint32_t given, limit;
 	uint64_t last_seq;
 	bool has_more;
+	enum status status; /* why the walk ended early; STATUS_OK: it did not */
+	struct error *err;
+};
+
+/* An entry holds two documents, a level deeper, and what is said about them. */
+static const struct json_limits entry_limits = {
+	.max_bytes = 2 * FLAG_MAX_TEXT_BYTES + 65536,
+	.max_nodes = 2 * 262144 + 4096,
+	.max_depth = 32,
 };
 
 /* The entry as it stands in the journal, and what it changed. */
@@ -24,8 +33,9 @@ static bool history_entry(void *user, const struct store_entry *entry)
 		return false;
 	}
 	struct json_doc doc = { 0 };
-	if (json_parse(entry->bytes, entry->length, &doc_limits, &doc, NULL) != STATUS_OK) {
-		return true;
+	history->status = json_parse(entry->bytes, entry->length, &entry_limits, &doc, history->err);
+	if (history->status != STATUS_OK) {
+		return false;
 	}
 	struct json root = json_root(&doc);
 	struct json name = JSON_NONE;
@@ -66,7 +76,7 @@ static void history_reply(struct http_request *request, struct http_reply *reply
 	struct error err = ERROR_INIT;
 	struct json_writer w;
 	api_reply(reply, 200, &w);
-	struct history history = { .w = &w, .limit = page->limit };
+	struct history history = { .w = &w, .limit = page->limit, .err = &err };
 	filter->limit = page->limit < API_MAX_LIST ? page->limit + 1 : API_MAX_LIST;
 	json_begin_object(&w);
 	json_put_key(&w, "items");
@@ -74,6 +84,14 @@ static void history_reply(struct http_request *request, struct http_reply *reply
 	enum status status = history_cursor_read(page, filter, &err);
 	if (status == STATUS_OK) {
 		status = store_journal_list(app->store, filter, history_entry, &history, &err);
+	}
+	if (status == STATUS_OK && history.status != STATUS_OK) {
+		status = history.status;
+		if (status != STATUS_NO_MEMORY) {
+			/* Its digest holds: it was written like that. */
+			error_wrap(&err, "An entry of the journal cannot be read");
+			status = err.status = STATUS_INTERNAL;
+		}
 	}
 	json_end_array(&w);
 	json_put_key(&w, "next_cursor");

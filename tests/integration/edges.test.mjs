@@ -33,3 +33,17 @@ test('texts that are too long for what they name are refused with a sentence of 
     assert.equal(page.json.path, '?cursor');
   }
 });
+
+test('history leaves out no entry, however large or deep', async (t) => {
+  const flagd = await startFlagd(t);
+  const nest = (levels) => (levels === 0 ? 1 : { d: nest(levels - 1) });
+  await made(flagd.post('/api/v1/flags', { key: 'deep', type: 'object', variants: { a: nest(21) } }));
+  await made(flagd.patch('/api/v1/flags/deep', { variants: { b: nest(21) } }), 200);
+  await made(flagd.post('/api/v1/flags', { key: 'deepest', type: 'object', variants: { a: nest(22) } }));
+  await made(flagd.post('/api/v1/flags', { key: 'large', type: 'object', variants: { a: { text: 'x'.repeat(900_000) } } }));
+  await made(flagd.patch('/api/v1/flags/large', { description: 'twice in one entry' }), 200);
+  const actions = async (key) => (await flagd.get(`/api/v1/flags/${key}/history`)).json.items.map((entry) => entry.action);
+  assert.deepEqual((await actions('deep')).slice(0, 1), ['flag.update']);
+  assert.equal((await actions('deepest')).at(-1), 'flag.create');
+  assert.deepEqual(await actions('large'), ['flag.update', 'setting.create', 'setting.create', 'setting.create', 'flag.create']);
+});
