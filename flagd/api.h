@@ -12,6 +12,7 @@
 #define API_MAX_LIST  1000
 #define API_LIST_SIZE 100 /* without `limit` */
 #define API_MAX_REPLY (64 * 1024 * 1024)
+#define API_MAX_PAGE  (16 * 1024 * 1024) /* a page ends when it has grown over this */
 
 /* Answers with the problem of @err. Any thread. */
 void api_fail(struct http_request *request, struct http_reply *reply, const struct error *err);

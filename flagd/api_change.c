@@ -27,7 +27,7 @@ void api_list_reply(struct http_request *request, struct http_reply *reply, enum
 		if (is_wanted != NULL ? !is_wanted(row, user) : row->is_archived) {
 			continue;
 		}
-		if (given == page->limit) {
+		if (given == page->limit || reply->body.length > API_MAX_PAGE) {
 			cursor = last; /* there is at least one more */
 			continue;
 		}

@@ -334,6 +334,13 @@ static enum status flag_put_patch(struct change *change, struct json body, const
 	if (status == STATUS_OK) {
 		status = doc_flag_patch(row_json(old), old->key, patch, &text, err);
 	}
+	/* The entry of an archived flag holds no document: the journal would not tell of the change, and nothing checks it. */
+	if (status == STATUS_OK && is_archived && strcmp(buf_string(&text), old->text) != 0) {
+		status = json_fail(err, old->is_archived ? STATUS_GONE : STATUS_INVALID,
+		                   json_get(body, "archived"),
+		                   "An archived flag cannot be changed: change it before it is archived, or "
+		                   "while bringing it back");
+	}
 	const char *action = is_archived == old->is_archived ? "flag.update"
 	                     : is_archived                   ? "flag.archive"
 	                                                     : "flag.restore";

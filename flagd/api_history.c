@@ -28,7 +28,7 @@ static const struct json_limits entry_limits = {
 static bool history_entry(void *user, const struct store_entry *entry)
 {
 	struct history *history = user;
-	if (history->given == history->limit) {
+	if (history->given == history->limit || history->w->buf->length > API_MAX_PAGE) {
 		history->has_more = true;
 		return false;
 	}

@@ -102,6 +102,12 @@ void segment_replace(struct http_request *request, struct http_reply *reply)
 	if (is_new) {
 		work.change.action = "segment.create";
 	}
+	if (work.status == STATUS_OK && is_new && http_header(request, "If-Match") != NULL) {
+		work.status = error_fail(&work.err, STATUS_PRECONDITION_FAILED,
+		                         "There is no segment `%s` now, so no version that `If-Match` could "
+		                         "name; leave the header out to make one",
+		                         key);
+	}
 	if (work.status == STATUS_OK && (is_new || api_if_match(request, reply, old))) {
 		work.status = segment_put(&work.change, work.body, key, &work.err);
 	}

@@ -47,3 +47,64 @@ test('history leaves out no entry, however large or deep', async (t) => {
   assert.equal((await actions('deepest')).at(-1), 'flag.create');
   assert.deepEqual(await actions('large'), ['flag.update', 'setting.create', 'setting.create', 'setting.create', 'flag.create']);
 });
+
+test('a page of large things ends early and says where to go on', async (t) => {
+  const flagd = await startFlagd(t);
+  const text = 'x'.repeat(900_000);
+  await made(flagd.post('/api/v1/flags', { key: 'large', type: 'object', variants: { a: { text } } }));
+  for (let i = 0; i < 40; i++) {
+    await made(flagd.patch('/api/v1/flags/large', { description: `change ${i}` }), 200);
+  }
+  const actions = [];
+  let pages = 0;
+  for (let cursor = ''; cursor !== null; pages++) {
+    const page = await made(flagd.get(`/api/v1/flags/large/history?limit=1000${cursor}`), 200);
+    assert.ok(page.text.length < 32 * 1024 * 1024, `${page.text.length} bytes`);
+    actions.push(...page.json.items.map((entry) => entry.action));
+    cursor = page.json.next_cursor === null ? null : `&cursor=${page.json.next_cursor}`;
+  }
+  assert.equal(actions.length, 44);
+  assert.ok(pages > 1);
+});
+
+test('an archived flag stays as it was archived', async (t) => {
+  const flagd = await startFlagd(t);
+  const url = '/api/v1/flags/old';
+  await made(flagd.post('/api/v1/flags', { key: 'old', type: 'boolean', description: 'as it was' }));
+  const both = await flagd.patch(url, { archived: true, description: 'hidden from the journal' });
+  assert.equal(both.status, 400, both.text);
+  assert.equal(both.json.path, '/archived');
+  await made(flagd.patch(url, { archived: true }), 200);
+  const broken = await flagd.patch(url, { archived: true, variants: { on: 5 } });
+  assert.equal(broken.status, 410, broken.text);
+  await made(flagd.patch(url, { archived: true, description: 'as it was' }), 200);
+  const back = await made(flagd.patch(url, { archived: false, description: 'better' }), 200);
+  assert.equal(back.json.version, '3');
+  const { items } = (await flagd.get(`${url}/history`)).json;
+  assert.deepEqual(items.slice(0, 2).map((entry) => [entry.action, entry.before?.description, entry.after?.description]),
+    [['flag.restore', undefined, 'better'], ['flag.archive', 'as it was', undefined]]);
+});
+
+test('If-Match holds on every change, also where nothing is left to match', async (t) => {
+  const flagd = await startFlagd(t);
+  const stale = { headers: { 'if-match': '"7"' } };
+  await made(flagd.post('/api/v1/flags', { key: 'a', type: 'boolean' }));
+  await made(flagd.put('/api/v1/segments/s', { included: ['a'] }));
+  const token = await made(flagd.post('/api/v1/tokens', { name: 't', kind: 'client', environment: 'dev' }));
+  const refused = [
+    flagd.patch('/api/v1/environments/dev', { description: 'x' }, stale), flagd.patch('/api/v1/flags/a', { description: 'x' }, stale),
+    flagd.delete('/api/v1/flags/a', stale), flagd.patch(setting('a', 'dev'), { enabled: true }, stale),
+    flagd.post(`${setting('a', 'dev')}/revert`, { version: '1' }, stale), flagd.put('/api/v1/segments/s', { included: ['b'] }, stale),
+    flagd.delete('/api/v1/segments/s', stale), flagd.delete(`/api/v1/tokens/${token.json.id}`, stale),
+    flagd.put('/api/v1/segments/never', { included: ['b'] }, stale),
+  ];
+  for (const answer of await Promise.all(refused)) {
+    assert.equal(answer.status, 412, answer.text);
+    assert.equal(answer.json.code, 'precondition_failed');
+  }
+  await made(flagd.delete('/api/v1/segments/s', { headers: { 'if-match': '"1"' } }), 204);
+  /* Somebody deleted it meanwhile: an edit of version 1 must not bring it back. */
+  const late = await flagd.put('/api/v1/segments/s', { included: ['b'] }, { headers: { 'if-match': '"1"' } });
+  assert.equal(late.status, 412, late.text);
+  assert.equal((await flagd.get('/api/v1/segments/s')).status, 404);
+});
