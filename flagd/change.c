@@ -153,7 +153,8 @@ enum status change_prepare(struct change *change, struct error *err)
 enum status change_commit(struct change *change, struct error *err)
 {
 	struct app *app = change->app;
-	if (!change_has_rows(change)) {
+	bool has_rows = change_has_rows(change);
+	if (!has_rows && !change_is_retryable(change)) {
 		atomic_fetch_add(&app->changes[APP_CHANGE_UNCHANGED], 1);
 		change->is_committed = true;
 		return STATUS_OK;
@@ -173,7 +174,7 @@ enum status change_commit(struct change *change, struct error *err)
 		app_wake(app);
 	}
 	app_health_update(app);
-	atomic_fetch_add(&app->changes[APP_CHANGE_APPLIED], 1);
+	atomic_fetch_add(&app->changes[has_rows ? APP_CHANGE_APPLIED : APP_CHANGE_UNCHANGED], 1);
 	return STATUS_OK;
 }
 

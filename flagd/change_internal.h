@@ -34,5 +34,8 @@ MUST_CHECK enum status change_journal_build(struct change *change, struct error 
 /* Commits rows, entries, revisions and the answer. */
 MUST_CHECK enum status change_store(struct change *change, struct error *err);
 
+/* Is its answer to be stored? It is then, even where nothing differs: a retry must not do later what the first did not. */
+bool change_is_retryable(const struct change *change);
+
 /* True when the reply was given from the store, or could not be. */
 bool change_replay(struct change *change);

@@ -174,6 +174,11 @@ static const char *idempotency_key(const struct change *change)
 	return change->request != NULL ? http_header(change->request, "Idempotency-Key") : NULL;
 }
 
+bool change_is_retryable(const struct change *change)
+{
+	return idempotency_key(change) != NULL;
+}
+
 /* Of what was asked: the same key with another request is a mistake of the caller. */
 static void request_digest(const struct change *change, uint8_t ret[static STORE_HASH_BYTES])
 {
@@ -293,8 +298,8 @@ static void entry_fill(const struct change *change, const struct change_pending 
 
 static bool commit_parts_fill(const struct change *change, const char *actor_text, struct commit_parts *parts)
 {
-	parts->writes = calloc(change->row_count, sizeof(*parts->writes));
-	parts->entries = calloc(change->row_count, sizeof(*parts->entries));
+	parts->writes = calloc(change->row_count + 1, sizeof(*parts->writes));
+	parts->entries = calloc(change->row_count + 1, sizeof(*parts->entries));
 	parts->revisions = calloc(change->environment_count + 1, sizeof(*parts->revisions));
 	if (parts->writes == NULL || parts->entries == NULL || parts->revisions == NULL) {
 		return false;
