@@ -34,7 +34,7 @@ struct token_body {
 };
 
 static const struct json_field token_fields[] = {
-	JSON_FIELD(token_body, name, JSON_BIT(JSON_STRING), true, TOKEN_NAME_MAX_BYTES + 2),
+	JSON_FIELD(token_body, name, JSON_BIT(JSON_STRING), true, TOKEN_NAME_MAX_BYTES),
 	JSON_FIELD(token_body, kind, JSON_BIT(JSON_STRING), true, 0),
 	JSON_FIELD(token_body, environment, JSON_BIT(JSON_STRING) | JSON_BIT(JSON_NULL), false, 0),
 	JSON_FIELD(token_body, reason, JSON_BIT(JSON_STRING) | JSON_BIT(JSON_NULL), false, 0),
@@ -77,6 +77,16 @@ static enum status token_kind_read(struct json kind, enum token_kind *ret, struc
 	return json_fail(err, STATUS_INVALID, kind, "The kind must be client, web or owner");
 }
 
+/* Revoked ones are kept for the journal and open nothing. */
+static size_t valid_count(const struct catalogue *catalogue)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < catalogue_count(catalogue, STORE_TOKEN); i++) {
+		count += !catalogue_at(catalogue, STORE_TOKEN, i)->is_archived;
+	}
+	return count;
+}
+
 /* A new token's row; its text is in @token. */
 static enum status token_put(struct change *change, struct json body, char *token, char *id,
                              struct error *err)
@@ -87,6 +97,9 @@ static enum status token_put(struct change *change, struct json body, char *toke
 	const char *environment = NULL;
 	enum status status =
 	        json_fields(body, token_fields, sizeof(token_fields) / sizeof(token_fields[0]), &fields, err);
+	if (status == STATUS_OK && json_equals(fields.name, "")) {
+		status = json_fail(err, STATUS_INVALID, fields.name, "The name of a token must not be empty");
+	}
 	if (status == STATUS_OK) {
 		status = token_kind_read(fields.kind, &kind, err);
 	}
@@ -94,9 +107,10 @@ static enum status token_put(struct change *change, struct json body, char *toke
 		status = token_environment_read(change->request, body, fields.environment, kind, &environment,
 		                                err);
 	}
-	if (status == STATUS_OK && catalogue_count(app->catalogue, STORE_TOKEN) >= MAX_TOKENS) {
+	if (status == STATUS_OK && valid_count(app->catalogue) >= MAX_TOKENS) {
 		status = error_fail(err, STATUS_CONFLICT,
-		                    "There are %d tokens already, the most that are possible", MAX_TOKENS);
+		                    "There are %d valid tokens, the most that are possible; revoke one first",
+		                    MAX_TOKENS);
 	}
 	if (status != STATUS_OK) {
 		return status;

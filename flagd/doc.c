@@ -75,7 +75,7 @@ struct environment_body {
 
 static const struct json_field environment_fields[] = {
 	JSON_FIELD(environment_body, key, STRING, false, 0),
-	JSON_FIELD(environment_body, description, STRING, false, 2002),
+	JSON_FIELD(environment_body, description, STRING, false, 2000),
 	JSON_FIELD(environment_body, protected, BOOLEAN, false, 0),
 	JSON_FIELD(environment_body, copy_from, STRING | NULLED, false, 0),
 	JSON_FIELD(environment_body, reason, STRING | NULLED, false, 0),
@@ -119,8 +119,8 @@ static const struct json_field flag_fields[] = {
 	JSON_FIELD(flag_body, key, STRING, false, 0),
 	JSON_FIELD(flag_body, type, STRING, false, 0),
 	JSON_FIELD(flag_body, variants, OBJECT, false, FLAG_MAX_VARIANTS),
-	JSON_FIELD(flag_body, description, STRING, false, 4002),
-	JSON_FIELD(flag_body, owner, STRING, false, 202),
+	JSON_FIELD(flag_body, description, STRING, false, 4000),
+	JSON_FIELD(flag_body, owner, STRING, false, 200),
 	JSON_FIELD(flag_body, tags, ARRAY, false, 32),
 	JSON_FIELD(flag_body, kind, STRING, false, 0),
 	JSON_FIELD(flag_body, expected_lifetime_days, NUMBER | NULLED, false, 0),
@@ -489,7 +489,7 @@ struct segment_body {
 
 static const struct json_field segment_fields[] = {
 	JSON_FIELD(segment_body, key, STRING, false, 0),
-	JSON_FIELD(segment_body, description, STRING, false, 4002),
+	JSON_FIELD(segment_body, description, STRING, false, 4000),
 	JSON_FIELD(segment_body, included, ARRAY, false, FLAG_MAX_VALUES),
 	JSON_FIELD(segment_body, excluded, ARRAY, false, FLAG_MAX_VALUES),
 	{ "if", ARRAY, offsetof(struct segment_body, conditions), false, FLAG_MAX_CONDITIONS },

@@ -120,10 +120,10 @@ static const struct http_route routes[] = {
 	      .has_etag = true) },
 	{ HTTP_GET, "/api/v1/tokens/{id}", "token_get", HTTP_ON_WORKER, ACCESS_OWNER, 0, 0, token_get,
 	  "Read a token's description.",
-	  DOC(.tag = "Tokens", .success = 200, .response = "Token", .errors = "404") },
+	  DOC(.tag = "Tokens", .success = 200, .response = "Token", .errors = "404", .has_etag = true) },
 	{ HTTP_DELETE, "/api/v1/tokens/{id}", "token_revoke", HTTP_ON_WORKER, ACCESS_OWNER, 0, 0, token_revoke,
 	  "Revoke a token at once.",
-	  DOC(.tag = "Tokens", .query = { "DryRun" }, .success = 204, .errors = "404 409") },
+	  DOC(.tag = "Tokens", .query = { "DryRun" }, .success = 204, .errors = "404 409 412", .has_etag = true) },
 
 	/* ---- Evaluation and what clients follow ---- */
 	{ HTTP_POST, "/api/v1/environments/{environment}/evaluate", "evaluate", HTTP_ON_WORKER, ACCESS_CLIENT, SMALL, 0, evaluate,

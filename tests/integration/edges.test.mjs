@@ -108,3 +108,32 @@ test('If-Match holds on every change, also where nothing is left to match', asyn
   assert.equal(late.status, 412, late.text);
   assert.equal((await flagd.get('/api/v1/segments/s')).status, 404);
 });
+
+test('a retry is given the first answer, also when the first changed nothing', async (t) => {
+  const flagd = await startFlagd(t);
+  const retry = { headers: { 'idempotency-key': 'deploy-17' } };
+  const url = setting('a', 'prod');
+  await made(flagd.post('/api/v1/flags', { key: 'a', type: 'boolean' }));
+  const first = await made(flagd.patch(url, { enabled: false }, retry), 200);
+  await made(flagd.patch(url, { enabled: true }), 200);
+  const second = await made(flagd.patch(url, { enabled: false }, retry), 200);
+  assert.equal(second.headers['idempotent-replayed'], 'true');
+  assert.deepEqual(second.json, first.json);
+  assert.equal((await flagd.get(url)).json.enabled, true);
+  assert.equal((await flagd.patch(url, { enabled: true }, retry)).status, 409);
+  await flagd.stop();
+});
+
+test('a token has a name of 1 to 64 bytes, and the journal knows it', async (t) => {
+  const flagd = await startFlagd(t);
+  const token = (name) => flagd.post('/api/v1/tokens', { name, kind: 'owner' });
+  for (const name of ['', 'n'.repeat(65)]) {
+    const refused = await token(name);
+    assert.equal(refused.status, 400, refused.text);
+    assert.equal(refused.json.path, '/name');
+  }
+  const fits = await made(token('n'.repeat(64)));
+  await made(flagd.post('/api/v1/flags', { key: 'a', type: 'boolean' }, { token: fits.json.token }));
+  const { items } = (await flagd.get('/api/v1/flags/a/history')).json;
+  assert.deepEqual(items[0].actor, { type: 'token', id: fits.json.id, name: 'n'.repeat(64) });
+});
