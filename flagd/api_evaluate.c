@@ -15,7 +15,7 @@ struct evaluate_body {
 };
 
 static const struct json_field evaluate_fields[] = {
-	JSON_FIELD(evaluate_body, flag, JSON_BIT(JSON_STRING), false, FLAG_KEY_MAX_BYTES + 2),
+	JSON_FIELD(evaluate_body, flag, JSON_BIT(JSON_STRING), false, FLAG_KEY_MAX_BYTES),
 	JSON_FIELD(evaluate_body, context, JSON_BIT(JSON_OBJECT) | JSON_BIT(JSON_NULL), false, 0),
 	JSON_FIELD(evaluate_body, explain, JSON_BIT(JSON_BOOLEAN), false, 0),
 	JSON_FIELD(evaluate_body, at, JSON_BIT(JSON_STRING), false, 64),
@@ -30,9 +30,15 @@ struct evaluate {
 	int64_t at_ms; /* INT64_MIN: now */
 };
 
+struct past {
+	struct catalogue *catalogue;
+	enum status status; /* of the rows so far */
+	struct error *err;
+};
+
 static bool past_entry(void *user, const struct store_entry *entry)
 {
-	struct catalogue *catalogue = user;
+	struct past *past = user;
 	if (entry->after == NULL || entry->table == STORE_TOKEN) {
 		return true;
 	}
@@ -45,11 +51,14 @@ static bool past_entry(void *user, const struct store_entry *entry)
 		                  .doc_length = strlen(entry->after) };
 	struct row *row = NULL;
 	struct row *old = NULL;
-	if (row_new(&from, &row, NULL) != STATUS_OK) {
-		return true;
+	past->status = row_new(&from, &row, past->err);
+	if (past->status != STATUS_OK) {
+		return false;
 	}
-	if (catalogue_put(catalogue, row, &old, NULL) != STATUS_OK) {
+	past->status = catalogue_put(past->catalogue, row, &old, past->err);
+	if (past->status != STATUS_OK) {
 		row_unref(row);
+		return false;
 	}
 	row_unref(old);
 	return true;
@@ -62,7 +71,11 @@ static enum status past_build(struct app *app, const char *environment, int64_t 
 	if (catalogue == NULL) {
 		return error_fail(err, STATUS_NO_MEMORY, "Out of memory while looking into the past");
 	}
-	enum status status = store_state_at(app->store, at_ms, past_entry, catalogue, err);
+	struct past past = { .catalogue = catalogue, .status = STATUS_OK, .err = err };
+	enum status status = store_state_at(app->store, at_ms, past_entry, &past, err);
+	if (status == STATUS_OK) {
+		status = past.status; /* half a past would be another one */
+	}
 	if (status == STATUS_OK && catalogue_find(catalogue, STORE_ENVIRONMENT, environment, NULL) == NULL) {
 		status = error_fail(err, STATUS_NOT_FOUND, "There was no environment `%.64s` at that time",
 		                    environment);
@@ -152,12 +165,16 @@ void evaluate(struct http_request *request, struct http_reply *reply)
 	if (status == STATUS_OK) {
 		status = evaluate_read(request, &body, snapshot, &job, &err);
 	}
+	const char *flag = NULL;
+	if (status == STATUS_OK && json_is(body.flag, JSON_STRING)) {
+		flag = json_string_dup(body.flag, request->arena, NULL);
+		if (flag == NULL) {
+			status = error_fail(&err, STATUS_NO_MEMORY, "Out of memory while reading `flag`");
+		}
+	}
 	if (status != STATUS_OK) {
 		api_fail(request, reply, &err);
 	} else {
-		const char *flag = json_is(body.flag, JSON_STRING)
-		                           ? json_string_dup(body.flag, request->arena, NULL)
-		                           : NULL;
 		struct json_writer w;
 		api_reply(reply, 200, &w);
 		evaluate_write(&job, snapshot, flag, &w);

@@ -243,8 +243,11 @@ static enum status flag_put_new(struct change *change, struct json body, const c
 	const char *key = NULL;
 	if (status == STATUS_OK) {
 		key = json_string_dup(json_get(body, "key"), change->request->arena, NULL);
-		const struct row *old = catalogue_find(app->catalogue, STORE_FLAG, key, NULL);
-		if (old != NULL) {
+		const struct row *old =
+		        key != NULL ? catalogue_find(app->catalogue, STORE_FLAG, key, NULL) : NULL;
+		if (key == NULL) {
+			status = error_fail(err, STATUS_NO_MEMORY, "Out of memory while reading `key`");
+		} else if (old != NULL) {
 			status = json_fail(err, STATUS_CONFLICT, json_get(body, "key"),
 			                   old->is_archived ? "There is an archived flag `%s`; bring it back "
 			                                      "by changing `archived` to false"
