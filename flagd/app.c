@@ -110,8 +110,14 @@ static enum status load_environment(struct app *app, const char *environment, st
 	}
 	struct store_head head;
 	store_journal_head(app->store, &head);
-	status = publication_add(publication, app->publisher, environment, ruleset, NULL, 0, revision, at_ms,
-	                         head.seq, head.hash, err);
+	struct publication_entry entry = { .environment = environment,
+		                           .ruleset = ruleset,
+		                           .digest = built,
+		                           .revision = revision,
+		                           .now_ms = at_ms,
+		                           .audit_size = head.seq,
+		                           .audit_head = head.hash };
+	status = publication_add(publication, app->publisher, &entry, err);
 	ruleset_unref(ruleset);
 	return status;
 }

@@ -22,6 +22,7 @@ struct change_environment {
 	size_t edit_count, edit_capacity;
 	struct ruleset *ruleset;
 	uint64_t revision;
+	uint8_t digest[FLAG_DIGEST_BYTES]; /* of ruleset: a pass over every flag, so it is made once */
 };
 
 /* change_ruleset.c: compiles, checks references, gives every affected environment its next ruleset. */

@@ -152,11 +152,18 @@ enum status change_journal_build(struct change *change, struct error *err)
 	struct store_head head;
 	enum status status = entries_write(change, &head, err);
 	for (size_t i = 0; i < change->environment_count && status == STATUS_OK; i++) {
-		const struct change_environment *environment = &change->environments[i];
-		status = publication_add(&change->publication, change->app->publisher,
-		                         environment->environment, environment->ruleset, environment->edits,
-		                         environment->edit_count, environment->revision, change->now_ms,
-		                         head.seq, head.hash, err);
+		struct change_environment *environment = &change->environments[i];
+		ruleset_digest(environment->ruleset, environment->digest);
+		struct publication_entry entry = { .environment = environment->environment,
+			                           .ruleset = environment->ruleset,
+			                           .digest = environment->digest,
+			                           .edits = environment->edits,
+			                           .edit_count = environment->edit_count,
+			                           .revision = environment->revision,
+			                           .now_ms = change->now_ms,
+			                           .audit_size = head.seq,
+			                           .audit_head = head.hash };
+		status = publication_add(&change->publication, change->app->publisher, &entry, err);
 	}
 	if (status == STATUS_OK) {
 		status = tokens_build(change, err);
@@ -314,7 +321,7 @@ static bool commit_parts_fill(const struct change *change, const char *actor_tex
 		const struct change_environment *environment = &change->environments[i];
 		parts->revisions[i].environment = environment->environment;
 		parts->revisions[i].revision = environment->revision;
-		ruleset_digest(environment->ruleset, parts->revisions[i].digest);
+		memcpy(parts->revisions[i].digest, environment->digest, sizeof(environment->digest));
 	}
 	return true;
 }

@@ -108,8 +108,11 @@ void metrics_observe(struct metrics_histogram *histogram, int64_t us)
 	atomic_fetch_add_explicit(&histogram->sum_us, (uint64_t)us, memory_order_relaxed);
 }
 
-void metrics_histogram_write(struct buf *out, enum metric metric, const char *const *labels,
-                             const struct metrics_histogram *first, size_t count, size_t stride)
+/* Not inlined: gcc then takes the end of a short list of labels for a mistake. */
+__attribute__((noinline)) void metrics_histogram_write(struct buf *out, enum metric metric,
+                                                       const char *const *labels,
+                                                       const struct metrics_histogram *first, size_t count,
+                                                       size_t stride)
 {
 	uint64_t buckets[METRICS_BUCKETS] = { 0 }, sum_us = 0, cumulative = 0;
 	for (size_t i = 0; i < count; i++) {
@@ -122,7 +125,7 @@ void metrics_histogram_write(struct buf *out, enum metric metric, const char *co
 	}
 	const char *with_bound[2 * MAX_LABELS + 3] = { 0 };
 	size_t at = 0;
-	for (; labels != NULL && labels[at] != NULL && at < (size_t)2 * MAX_LABELS; at++) {
+	for (; labels != NULL && at < (size_t)2 * MAX_LABELS && labels[at] != NULL; at++) {
 		with_bound[at] = labels[at];
 	}
 	with_bound[at] = "le";

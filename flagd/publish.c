@@ -83,30 +83,31 @@ static enum status snapshot_push(struct publication *publication, struct snapsho
 }
 
 enum status publication_add(struct publication *publication, const struct publisher *publisher,
-                            const char *environment, struct ruleset *ruleset,
-                            const struct ruleset_edit *edits, size_t edit_count, uint64_t revision,
-                            int64_t now_ms, uint64_t audit_size, const uint8_t *audit_head, struct error *err)
+                            const struct publication_entry *entry, struct error *err)
 {
 	struct snapshot_options options = {
-		.ruleset = ruleset,
+		.ruleset = entry->ruleset,
 		.secret_key = publisher->options.secret_key,
 		.history = publisher->options.history,
 		.manifest = { .epoch = publisher->options.epoch,
-		              .revision = revision,
-		              .issued_at_ms = now_ms,
+		              .revision = entry->revision,
+		              .issued_at_ms = entry->now_ms,
 		              .max_age_s = publisher->options.max_age_s,
-		              .audit_size = audit_size },
+		              .audit_size = entry->audit_size },
 	};
-	(void)snprintf(options.manifest.environment, sizeof(options.manifest.environment), "%s", environment);
-	ruleset_digest(ruleset, options.manifest.digest);
-	memcpy(options.manifest.audit_head, audit_head, sizeof(options.manifest.audit_head));
-	struct snapshot *previous = publisher_find(publisher, environment);
+	(void)snprintf(options.manifest.environment, sizeof(options.manifest.environment), "%s",
+	               entry->environment);
+	memcpy(options.manifest.digest, entry->digest, sizeof(options.manifest.digest));
+	memcpy(options.manifest.audit_head, entry->audit_head, sizeof(options.manifest.audit_head));
 	/* Without edits it is read from the store: what changed since is not known. */
-	if (previous != NULL && (edits == NULL || snapshot_manifest(previous)->revision + 1 != revision)) {
+	struct snapshot *previous = publisher_find(publisher, entry->environment);
+	if (previous != NULL &&
+	    (entry->edits == NULL || snapshot_manifest(previous)->revision + 1 != entry->revision)) {
 		previous = NULL;
 	}
 	struct snapshot *snapshot = NULL;
-	enum status status = snapshot_new(&options, previous, edits, edit_count, &snapshot, err);
+	enum status status =
+	        snapshot_new(&options, previous, entry->edits, entry->edit_count, &snapshot, err);
 	if (status != STATUS_OK) {
 		return status;
 	}

@@ -33,15 +33,21 @@ struct publication {
 	struct view *view;
 };
 
-/*
- * Adds the next snapshot of @environment with @ruleset. @edits sorted by kind and key: what differs from the one before.
- * @revision is the new one. @audit_size and @audit_head: the journal after the change.
- */
+/* The next revision of an environment. */
+struct publication_entry {
+	const char *environment;
+	struct ruleset *ruleset;
+	const uint8_t *digest;            /* of ruleset */
+	const struct ruleset_edit *edits; /* sorted by kind and key: what differs; NULL: not known */
+	size_t edit_count;
+	uint64_t revision;
+	int64_t now_ms;
+	uint64_t audit_size; /* the journal after the change */
+	const uint8_t *audit_head;
+};
+
 MUST_CHECK enum status publication_add(struct publication *publication, const struct publisher *publisher,
-                                       const char *environment, struct ruleset *ruleset,
-                                       const struct ruleset_edit *edits, size_t edit_count, uint64_t revision,
-                                       int64_t now_ms, uint64_t audit_size, const uint8_t *audit_head,
-                                       struct error *err);
+                                       const struct publication_entry *entry, struct error *err);
 
 /* Builds the view of what was added over what is published. */
 MUST_CHECK enum status publication_prepare(struct publication *publication, const struct publisher *publisher,
