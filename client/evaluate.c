@@ -135,20 +135,14 @@ void client_read_end(struct halyard_client *client)
 
 static const struct context empty_context;
 
-/* Copies a variant's name, at most 64 bytes, in pieces that overlap: cheaper than a call for so few. */
-static inline void name_copy(char *out, const char *name, uint32_t length)
+/* Copies a variant's name. Nearly all are short; those go without a branch that depends on the length. */
+static inline void name_copy(char out[static HALYARD_VARIANT_SIZE], const struct variant *variant)
 {
-	if (length <= 3) {
-		for (uint32_t i = 0; i < length; i++) {
-			out[i] = name[i];
-		}
-	} else if (length <= 8) {
-		memcpy(out, name, 4);
-		memcpy(out + length - 4, name + length - 4, 4);
-	} else {
-		memcpy(out, name, length);
+	memcpy(out, variant->name_start, FLAG_NAME_START_BYTES);
+	if (variant->name_length >= FLAG_NAME_START_BYTES) {
+		memcpy(out, variant->name, variant->name_length);
+		out[variant->name_length] = '\0';
 	}
-	out[length] = '\0';
 }
 
 /*
@@ -181,8 +175,13 @@ static void detail_fill(const struct halyard_client *client, const struct snapsh
 		ret->age_ms = age_ms > 0 ? (uint64_t)age_ms : 0;
 		ret->is_stale = age_ms > client->stale_after_ms;
 	}
-	ret->variant_length = result->variant != NULL ? result->variant->name_length : 0;
-	name_copy(ret->variant, result->variant != NULL ? result->variant->name : "", ret->variant_length);
+	if (result->variant != NULL) {
+		ret->variant_length = result->variant->name_length;
+		name_copy(ret->variant, result->variant);
+	} else {
+		ret->variant_length = 0;
+		ret->variant[0] = '\0';
+	}
 }
 
 static inline bool context_is_valid(const struct context *context)

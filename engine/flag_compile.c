@@ -101,6 +101,8 @@ static enum status variant_name_compile(struct compiler *compiler, struct json n
 		}
 	}
 	variant->name_length = (uint32_t)length;
+	memcpy(variant->name_start, variant->name,
+	       length < FLAG_NAME_START_BYTES ? length : FLAG_NAME_START_BYTES);
 	return STATUS_OK;
 }
 
