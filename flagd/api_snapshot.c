@@ -137,18 +137,16 @@ void events_get(struct http_request *request, struct http_reply *reply)
 
 /* ---- Telemetry ---- */
 
-/* A client token's environment; the owner names one. False: the reply is there. */
+/* auth_environment(), which has to exist. False: the reply is there. */
 static bool environment_read(struct http_request *request, struct http_reply *reply, const char **ret)
 {
 	static const char *const allowed[] = { "environment", NULL };
 	struct error err = ERROR_INIT;
-	const struct principal *principal = auth_principal(request);
 	enum status status = http_query_check(request, allowed, &err);
-	*ret = principal->environment[0] != '\0' ? principal->environment
-	                                         : http_query(request, "environment");
-	if (status == STATUS_OK && *ret == NULL) {
-		status = error_fail(&err, STATUS_INVALID, "With an owner token say which: ?environment=prod");
-	} else if (status == STATUS_OK && view_snapshot_find(app_view(request), *ret) == NULL) {
+	if (status == STATUS_OK) {
+		status = auth_environment(request, ret, &err);
+	}
+	if (status == STATUS_OK && view_snapshot_find(app_view(request), *ret) == NULL) {
 		status = error_fail(&err, STATUS_NOT_FOUND, "There is no environment `%.64s`", *ret);
 	}
 	if (status != STATUS_OK) {

@@ -121,6 +121,22 @@ enum status auth_check(struct http_request *request, const struct view *view, co
 	return STATUS_OK;
 }
 
+enum status auth_environment(struct http_request *request, const char **ret, struct error *err)
+{
+	const char *own = auth_principal(request)->environment;
+	const char *named = http_query(request, "environment");
+	if (own[0] == '\0' && named == NULL) {
+		return error_fail(err, STATUS_INVALID,
+		                  "The owner token has no environment: use a client token, or add "
+		                  "?environment=prod");
+	}
+	if (own[0] != '\0' && named != NULL && strcmp(own, named) != 0) {
+		return error_fail(err, STATUS_FORBIDDEN, "This token belongs to another environment");
+	}
+	*ret = named != NULL ? named : own;
+	return STATUS_OK;
+}
+
 /* ---- Stream tickets: "<expiry in s>.<token id>.<environment>.<hex MAC of what is before>" ---- */
 
 static void ticket_mac(const char *text, size_t length, const uint8_t *pepper, char *ret_hex)

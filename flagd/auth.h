@@ -39,6 +39,12 @@ struct principal {
 MUST_CHECK enum status auth_check(struct http_request *request, const struct view *view,
                                   const uint8_t *pepper, struct error *err);
 
+/*
+ * The environment of a route that has none in its path: the token's, or what an owner names with ?environment=.
+ * STATUS_INVALID when nobody says which, STATUS_FORBIDDEN when token and parameter differ.
+ */
+MUST_CHECK enum status auth_environment(struct http_request *request, const char **ret, struct error *err);
+
 static inline const struct principal *auth_principal(const struct http_request *request)
 {
 	return request->principal;

@@ -22,18 +22,12 @@
 
 /* ---- What both evaluations begin with ---- */
 
-/* A client token's environment; the owner names one with ?environment=. */
 static enum status environment_find(struct http_request *request, struct snapshot **ret, struct error *err)
 {
-	const struct principal *principal = auth_principal(request);
-	const char *environment = principal->environment;
-	if (environment[0] == '\0') {
-		environment = http_query(request, "environment");
-	}
-	if (environment == NULL) {
-		return error_fail(
-		        err, STATUS_INVALID,
-		        "The owner token has no environment: use a client token, or add ?environment=prod");
+	const char *environment = NULL;
+	enum status status = auth_environment(request, &environment, err);
+	if (status != STATUS_OK) {
+		return status;
 	}
 	*ret = view_snapshot_find(app_view(request), environment);
 	return *ret != NULL
