@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <sodium.h>
@@ -80,7 +81,8 @@ static int run(const struct config *config)
 	(void)sigaddset(&signals, SIGTERM);
 	(void)sigprocmask(SIG_BLOCK, &signals, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
-	/* Keys are in memory: no core dump, no debugger of another user. */
+	/* Keys are in memory: no core dump. */
+	(void)setrlimit(RLIMIT_CORE, &(const struct rlimit){ 0, 0 });
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 
 	struct app *app = NULL;
