@@ -21,7 +21,8 @@
 
 #include "flagd/app.h"
 
-#define CHANGE_MAX_EDITED_ENVIRONMENTS 256
+/* Of an environment's documents: a bundle (BUNDLE_MAX_BYTES) also has a line's head for each, and the manifest. */
+#define CHANGE_MAX_RULESET_BYTES (48u * 1024 * 1024)
 
 struct change_row {
 	enum store_table table;

@@ -335,6 +335,19 @@ static enum status problems_check(const struct change *change, const struct chan
 	return STATUS_OK;
 }
 
+/* What cannot be sent as a whole must not be published: nobody could start from it. */
+static enum status size_check(const struct change_environment *environment, const struct ruleset *base,
+                              struct error *err)
+{
+	size_t size = ruleset_text_bytes(environment->ruleset);
+	if (size <= CHANGE_MAX_RULESET_BYTES || (base != NULL && size <= ruleset_text_bytes(base))) {
+		return STATUS_OK;
+	}
+	return error_fail(err, STATUS_TOO_LARGE,
+	                  "The flags and segments of environment %s would be longer than %u MiB together",
+	                  environment->environment, CHANGE_MAX_RULESET_BYTES / (1024u * 1024));
+}
+
 static enum status environment_build(const struct change *change, struct change_environment *environment,
                                      struct error *err)
 {
@@ -349,7 +362,8 @@ static enum status environment_build(const struct change *change, struct change_
 	if (status != STATUS_OK) {
 		return status;
 	}
-	return problems_check(change, environment, base, err);
+	status = size_check(environment, base, err);
+	return status == STATUS_OK ? problems_check(change, environment, base, err) : status;
 }
 
 /* Environments in which nothing differs get no revision. */

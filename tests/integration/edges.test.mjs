@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The admin API at its edges: long names, archived things, preconditions, retries, limits.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import test from 'node:test';
 
-import { startFlagd } from './support/flagd.mjs';
+import { isSanitized, startFlagd } from './support/flagd.mjs';
 
 const setting = (key, environment) => `/api/v1/flags/${key}/environments/${environment}`;
 
@@ -136,4 +137,38 @@ test('a token has a name of 1 to 64 bytes, and the journal knows it', async (t) 
   await made(flagd.post('/api/v1/flags', { key: 'a', type: 'boolean' }, { token: fits.json.token }));
   const { items } = (await flagd.get('/api/v1/flags/a/history')).json;
   assert.deepEqual(items[0].actor, { type: 'token', id: fits.json.id, name: 'n'.repeat(64) });
+});
+
+test("a client token is not answered from its own environment when it asks for another's", async (t) => {
+  const flagd = await startFlagd(t);
+  await made(flagd.post('/api/v1/flags', { key: 'a', type: 'boolean' }));
+  const { token } = (await made(flagd.post('/api/v1/tokens', { name: 't', kind: 'client', environment: 'dev' }))).json;
+  for (const url of ['/ofrep/v1/evaluate/flags/a', '/ofrep/v1/evaluate/flags', '/api/v1/telemetry']) {
+    const body = url.includes('telemetry') ? { client: { name: 'x', version: '1' } } : {};
+    const other = await flagd.post(`${url}?environment=prod`, body, { token });
+    assert.equal(other.status, 403, other.text);
+    const own = await flagd.post(`${url}?environment=dev`, body, { token });
+    assert.notEqual(own.status, 403, own.text);
+  }
+  assert.equal((await flagd.post('/ofrep/v1/evaluate/flags/a', {})).status, 400);
+});
+
+test('keys do not end in a core dump', async (t) => {
+  const flagd = await startFlagd(t);
+  assert.match(readFileSync(`/proc/${flagd.pid}/limits`, 'utf8'), /^Max core file size +0 +0 /m);
+});
+
+test('an environment never holds more than a client can be sent', { skip: isSanitized && 'moves hundreds of megabytes' }, async (t) => {
+  const flagd = await startFlagd(t);
+  const text = 'x'.repeat(1_000_000);
+  let refused;
+  for (let i = 0; i < 70 && refused === undefined; i++) {
+    const answer = await flagd.post('/api/v1/flags', { key: `large-${i}`, type: 'object', variants: { a: { text } } });
+    refused = answer.status === 201 ? undefined : answer;
+  }
+  assert.equal(refused?.status, 413, refused?.text);
+  assert.match(refused.json.detail, /^The flags and segments of environment dev would be longer than 48 MiB together$/);
+  assert.equal((await flagd.get('/api/v1/environments/dev/snapshot')).status, 200);
+  await made(flagd.patch('/api/v1/flags/large-0', { archived: true }), 200);
+  await made(flagd.post('/api/v1/flags', { key: 'small', type: 'boolean' }));
 });
