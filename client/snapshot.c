@@ -38,7 +38,7 @@ void snapshot_free(struct snapshot *snapshot)
 
 void snapshot_store_init(struct snapshot_store *store)
 {
-	*store = (struct snapshot_store){ 0 };
+	*store = (struct snapshot_store){ .retired = NULL };
 	pthread_mutex_init(&store->lock, NULL);
 }
 
