@@ -46,7 +46,7 @@ struct app_counters {
 	_Atomic uint64_t auth_failures;
 };
 
-/* Grouped by who may touch it, not by size. NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding) */
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): grouped by who may touch it, not by size
 struct app {
 	/* Set once, before threads start. */
 	const struct config *config;

@@ -89,9 +89,9 @@ static void command_line_wins_over_environment(void **state)
 {
 	(void)state;
 	struct config config =
-	        good(LIST("--api-threads", "3"),
-	             LIST("HALYARD_API_THREADS=4", "HALYARD_DATA=/srv/flags",
-	                  "HALYARD_PUBLIC_URL=", "HALYARD_TOKEN=x", "PATH=/bin", "HALYARDX=1", "HALYARD_WITHOUT_EQUALS"));
+	        good(LIST("--api-threads", "3"), LIST("HALYARD_API_THREADS=4", "HALYARD_DATA=/srv/flags",
+	                                              "HALYARD_PUBLIC_URL=", "HALYARD_TOKEN=x", "PATH=/bin",
+	                                              "HALYARDX=1", "HALYARD_WITHOUT_EQUALS"));
 	assert_int_equal(config.api_threads, 3);
 	assert_string_equal(config.data, "/srv/flags");
 	assert_string_equal(config.public_url, "");
