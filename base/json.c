@@ -122,11 +122,12 @@ static bool json_is_escaped(struct json string)
 
 static bool json_equals_n(struct json string, const char *expected, size_t length)
 {
-	struct json_chars chars = json_chars_of(string);
-	if (json_is_escaped(string)) {
-		return json_chars_equal(chars, expected, length);
+	const struct json_node *node = json_node(string);
+	if ((node->flags & JSON_FLAG_ESCAPED) != 0) {
+		return json_chars_equal(json_chars_of(string), expected, length);
 	}
-	return (size_t)(chars.end - chars.p) == length && memcmp(chars.p, expected, length) == 0;
+	return node->length == length + 2 &&
+	       memcmp(string.doc->text + node->offset + 1, expected, length) == 0;
 }
 
 /* Two escaped strings: in pieces of one character, as pieces of equal texts can differ in length. */
@@ -238,10 +239,30 @@ void json_raw_append(struct json value, struct buf *buf)
 	buf_append(buf, raw, length);
 }
 
+/* Bytes of an array or object without white space. */
+static size_t compact_length(struct json container)
+{
+	const struct json_node *nodes = container.doc->nodes;
+	size_t length = 0;
+	for (uint32_t i = container.index; i < nodes[container.index].next; i++) {
+		const struct json_node *node = &nodes[i];
+		bool is_object = node->type == JSON_OBJECT;
+		if (!is_object && node->type != JSON_ARRAY) {
+			length += node->length;
+			continue;
+		}
+		uint32_t commas = node->count > 0 ? node->count - 1 : 0;
+		length += 2 + commas + (is_object ? node->count : 0);
+	}
+	return length;
+}
+
 void json_compact_append(struct json value, struct buf *buf)
 {
 	enum json_type type = json_type(value);
-	if (type != JSON_OBJECT && type != JSON_ARRAY) {
+	bool is_container = type == JSON_OBJECT || type == JSON_ARRAY;
+	/* What we store is compact already, so mostly this is one copy. */
+	if (!is_container || compact_length(value) == json_node(value)->length) {
 		json_raw_append(value, buf);
 		return;
 	}

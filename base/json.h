@@ -176,6 +176,8 @@ struct json_field {
 	        max_count; /* elements, members, or raw bytes between a string's quotes; 0: no limit of its own */
 };
 
+#define JSON_FIELDS_MAX 32 /* in a table */
+
 #define JSON_FIELD(target, member, types, required, max)                             \
 	{                                                                            \
 #member, (types), offsetof(struct target, member), (required), (max) \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/json.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,14 +26,16 @@ static void field_types_name(unsigned types, char *out, size_t size)
 	}
 }
 
-static const struct json_field *field_find(struct json name, const struct json_field *fields, size_t count)
+/* Index of the field called @name, or @count. What stands in the table's order is found at the first look, at @hint. */
+static size_t field_find(struct json name, const struct json_field *fields, size_t count, size_t hint)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (json_equals(name, fields[i].name)) {
-			return &fields[i];
+		size_t index = hint + i < count ? hint + i : hint + i - count;
+		if (json_equals(name, fields[index].name)) {
+			return index;
 		}
 	}
-	return NULL;
+	return count;
 }
 
 static enum status field_fail_unknown(struct json name, struct error *err)
@@ -70,26 +73,30 @@ static enum status field_size_check(const struct json_field *field, struct json 
 	                 verb, field->max_count, unit);
 }
 
-static enum status fields_check(struct json object, const struct json_field *fields, size_t count,
-                                struct error *err)
+/* Handles of the members in @found, by field. */
+static enum status fields_find(struct json object, const struct json_field *fields, size_t count,
+                               struct json *found, struct error *err)
 {
 	if (!json_is(object, JSON_OBJECT)) {
 		return json_fail(err, STATUS_INVALID, object, "This must be an object, not %s",
 		                 json_type_name(json_type(object)));
 	}
 	struct json name, value = JSON_NONE;
+	size_t hint = 0;
 	while (json_next(object, &name, &value)) {
-		const struct json_field *field = field_find(name, fields, count);
-		if (field == NULL) {
+		size_t index = field_find(name, fields, count, hint);
+		if (index == count) {
 			return field_fail_unknown(name, err);
 		}
-		if ((field->types & JSON_BIT(json_type(value))) == 0) {
-			return field_fail_type(field, value, err);
+		if ((fields[index].types & JSON_BIT(json_type(value))) == 0) {
+			return field_fail_type(&fields[index], value, err);
 		}
-		enum status status = field_size_check(field, value, err);
+		enum status status = field_size_check(&fields[index], value, err);
 		if (status != STATUS_OK) {
 			return status;
 		}
+		found[index] = value;
+		hint = index + 1 < count ? index + 1 : 0;
 	}
 	return STATUS_OK;
 }
@@ -97,19 +104,20 @@ static enum status fields_check(struct json object, const struct json_field *fie
 enum status json_fields(struct json object, const struct json_field *fields, size_t count, void *target,
                         struct error *err)
 {
-	enum status status = fields_check(object, fields, count, err);
+	struct json found[JSON_FIELDS_MAX] = { 0 };
+	assert(count <= JSON_FIELDS_MAX);
+	enum status status = fields_find(object, fields, count, found, err);
 	if (status != STATUS_OK) {
 		return status;
 	}
 	for (size_t i = 0; i < count; i++) {
-		if (fields[i].required && json_get(object, fields[i].name).doc == NULL) {
+		if (fields[i].required && found[i].doc == NULL) {
 			return json_fail_member(err, STATUS_INVALID, object, fields[i].name,
 			                        "The field `%s` is required", fields[i].name);
 		}
 	}
 	for (size_t i = 0; i < count; i++) {
-		struct json value = json_get(object, fields[i].name);
-		memcpy((char *)target + fields[i].offset, &value, sizeof(value));
+		memcpy((char *)target + fields[i].offset, &found[i], sizeof(found[i]));
 	}
 	return STATUS_OK;
 }

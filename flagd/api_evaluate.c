@@ -81,7 +81,7 @@ static enum status past_build(struct app *app, const char *environment, int64_t 
 		                    environment);
 	}
 	if (status == STATUS_OK) {
-		status = assemble_ruleset(catalogue, environment, ret, err);
+		status = assemble_ruleset(catalogue, environment, NULL, 0, ret, err);
 	}
 	catalogue_free(catalogue);
 	return status;

@@ -84,9 +84,23 @@ enum status app_tokens_build(struct app *app, struct token_table **ret, struct e
 	                    : error_fail(err, STATUS_NO_MEMORY, "Out of memory while loading tokens");
 }
 
+/* Rulesets of the environments that are loaded already. */
+struct loaded {
+	struct ruleset **rulesets;
+	size_t count;
+};
+
+static void loaded_deinit(struct loaded *loaded)
+{
+	for (size_t i = 0; i < loaded->count; i++) {
+		ruleset_unref(loaded->rulesets[i]);
+	}
+	free(loaded->rulesets);
+}
+
 /* What is built must be what was published: the digest was stored with the revision. */
 static enum status load_environment(struct app *app, const char *environment, struct publication *publication,
-                                    struct error *err)
+                                    struct loaded *loaded, struct error *err)
 {
 	uint64_t revision = 0;
 	uint8_t stored[STORE_HASH_BYTES];
@@ -94,7 +108,8 @@ static enum status load_environment(struct app *app, const char *environment, st
 	enum status status = store_revision_get(app->store, environment, &revision, stored, &at_ms, err);
 	struct ruleset *ruleset = NULL;
 	if (status == STATUS_OK) {
-		status = assemble_ruleset(app->catalogue, environment, &ruleset, err);
+		status = assemble_ruleset(app->catalogue, environment, loaded->rulesets, loaded->count,
+		                          &ruleset, err);
 	}
 	if (status != STATUS_OK) {
 		return status;
@@ -118,7 +133,23 @@ static enum status load_environment(struct app *app, const char *environment, st
 		                           .audit_size = head.seq,
 		                           .audit_head = head.hash };
 	status = publication_add(publication, app->publisher, &entry, err);
-	ruleset_unref(ruleset);
+	loaded->rulesets[loaded->count++] = ruleset;
+	return status;
+}
+
+static enum status load_environments(struct app *app, struct publication *publication, struct error *err)
+{
+	size_t count = catalogue_count(app->catalogue, STORE_ENVIRONMENT);
+	struct loaded loaded = { .rulesets = calloc(count + 1, sizeof(struct ruleset *)) };
+	if (loaded.rulesets == NULL) {
+		return error_fail(err, STATUS_NO_MEMORY, "Out of memory while loading the store");
+	}
+	enum status status = STATUS_OK;
+	for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+		const char *environment = catalogue_at(app->catalogue, STORE_ENVIRONMENT, i)->key;
+		status = load_environment(app, environment, publication, &loaded, err);
+	}
+	loaded_deinit(&loaded);
 	return status;
 }
 
@@ -139,11 +170,7 @@ enum status app_load(struct app *app, struct error *err)
 	catalogue_free(app->catalogue);
 	app->catalogue = load.catalogue;
 	struct publication publication = { 0 };
-	for (size_t i = 0; i < catalogue_count(app->catalogue, STORE_ENVIRONMENT) && status == STATUS_OK;
-	     i++) {
-		const char *environment = catalogue_at(app->catalogue, STORE_ENVIRONMENT, i)->key;
-		status = load_environment(app, environment, &publication, err);
-	}
+	status = load_environments(app, &publication, err);
 	if (status == STATUS_OK) {
 		status = app_tokens_build(app, &publication.tokens, err);
 	}

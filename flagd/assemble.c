@@ -2,12 +2,15 @@
 #include "flagd/assemble.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "flagd/doc.h"
 
 /* Edits that make an environment's ruleset from nothing. */
 struct assembly {
+	struct ruleset *const *siblings;
+	size_t sibling_count;
 	struct ruleset_edit *list;
 	size_t count;
 };
@@ -20,10 +23,40 @@ static void assembly_free(struct assembly *edits)
 	free(edits->list);
 }
 
+static struct item *item_find(const struct ruleset *ruleset, enum item_kind kind, const char *key)
+{
+	size_t length = strlen(key);
+	if (kind == ITEM_FLAG) {
+		const struct flag *flag = ruleset_flag_find(ruleset, key, length, NULL);
+		return flag != NULL ? (struct item *)&flag->item : NULL;
+	}
+	const struct segment *segment = ruleset_segment_find(ruleset, key, length, NULL);
+	return segment != NULL ? (struct item *)&segment->item : NULL;
+}
+
+/* A sibling's item of the same text, with a reference of its own; NULL when there is none. */
+static struct item *item_shared(const struct assembly *edits, enum item_kind kind, const char *key,
+                                const struct buf *text)
+{
+	for (size_t i = 0; i < edits->sibling_count; i++) {
+		struct item *item = item_find(edits->siblings[i], kind, key);
+		if (item != NULL && item->text_length == text->length &&
+		    memcmp(item->text, text->data, text->length) == 0) {
+			return item_ref(item);
+		}
+	}
+	return NULL;
+}
+
 static enum status item_add(struct buf *text, enum item_kind kind, const char *key, struct assembly *edits,
                             struct error *err)
 {
 	enum status status = buf_status(text, "document", err);
+	struct item *shared = status == STATUS_OK ? item_shared(edits, kind, key, text) : NULL;
+	if (shared != NULL) {
+		edits->list[edits->count++] = (struct ruleset_edit){ kind, key, shared };
+		return STATUS_OK;
+	}
 	struct flag *flag = NULL;
 	struct segment *segment = NULL;
 	if (status == STATUS_OK && kind == ITEM_FLAG) {
@@ -43,13 +76,32 @@ static enum status item_add(struct buf *text, enum item_kind kind, const char *k
 	return STATUS_OK;
 }
 
+/* Setting of a flag: both tables are in order, so a search goes on from where the last one ended, @at. */
+static const struct row *setting_next(const struct catalogue *catalogue, const char *key,
+                                      const char *environment, size_t *at)
+{
+	size_t count = catalogue_count(catalogue, STORE_SETTING);
+	for (; *at < count; (*at)++) {
+		const struct row *row = catalogue_at(catalogue, STORE_SETTING, *at);
+		int order = strcmp(row->key, key);
+		if (order == 0) {
+			order = strcmp(row->environment, environment);
+		}
+		if (order >= 0) {
+			return order == 0 ? row : NULL;
+		}
+	}
+	return NULL;
+}
+
 static enum status flags_add(const struct catalogue *catalogue, const char *environment,
                              struct assembly *edits, struct buf *text, struct error *err)
 {
 	enum status status = STATUS_OK;
+	size_t at = 0;
 	for (size_t i = 0; i < catalogue_count(catalogue, STORE_FLAG) && status == STATUS_OK; i++) {
 		const struct row *flag = catalogue_at(catalogue, STORE_FLAG, i);
-		const struct row *setting = catalogue_find(catalogue, STORE_SETTING, flag->key, environment);
+		const struct row *setting = setting_next(catalogue, flag->key, environment, &at);
 		if (flag->is_archived || setting == NULL) {
 			continue;
 		}
@@ -76,10 +128,13 @@ static enum status segments_add(const struct catalogue *catalogue, struct assemb
 	return status;
 }
 
-enum status assemble_ruleset(const struct catalogue *catalogue, const char *environment, struct ruleset **ret,
+enum status assemble_ruleset(const struct catalogue *catalogue, const char *environment,
+                             struct ruleset *const *siblings, size_t sibling_count, struct ruleset **ret,
                              struct error *err)
 {
 	struct assembly edits = {
+		.siblings = siblings,
+		.sibling_count = sibling_count,
 		.list = calloc(catalogue_count(catalogue, STORE_FLAG) +
 		                       catalogue_count(catalogue, STORE_SEGMENT) + 1,
 		               sizeof(struct ruleset_edit)),

@@ -2,7 +2,8 @@
 /*
  * From the rows of a catalogue to the ruleset of an environment: at start, and for a look into the past.
  *
- * A document that does not work is logged and kept as broken; the others work.
+ * A document that does not work is logged and kept as broken; the others work. What stands with the same text in
+ * one of @siblings, other environments' rulesets, is shared with it: most flags are alike in most environments.
  */
 #pragma once
 
@@ -10,4 +11,5 @@
 #include "flagd/catalogue.h"
 
 MUST_CHECK enum status assemble_ruleset(const struct catalogue *catalogue, const char *environment,
+                                        struct ruleset *const *siblings, size_t sibling_count,
                                         struct ruleset **ret, struct error *err);

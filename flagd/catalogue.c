@@ -20,10 +20,23 @@ struct catalogue {
 
 enum status row_new(const struct store_row *from, struct row **ret, struct error *err)
 {
-	struct row *row = calloc(1, sizeof(*row));
+	size_t key_size = strlen(from->key) + 1;
+	size_t environment_size = from->environment != NULL ? strlen(from->environment) + 1 : 0;
+	struct row *row = calloc(1, sizeof(*row) + key_size + environment_size + from->doc_length + 1);
 	if (row == NULL) {
 		return error_fail(err, STATUS_NO_MEMORY, "Out of memory while keeping a row");
 	}
+	char *key = (char *)(row + 1);
+	char *environment = key + key_size;
+	char *text = environment + environment_size;
+	memcpy(key, from->key, key_size);
+	if (environment_size > 0) {
+		memcpy(environment, from->environment, environment_size);
+	}
+	memcpy(text, from->doc, from->doc_length);
+	row->key = key;
+	row->environment = environment_size > 0 ? environment : NULL;
+	row->text = text;
 	row->refs = 1;
 	row->table = from->table;
 	row->version = from->version;
@@ -32,14 +45,6 @@ enum status row_new(const struct store_row *from, struct row **ret, struct error
 	row->updated_ms = from->updated_ms;
 	if (from->secret_hash != NULL) {
 		memcpy(row->secret_hash, from->secret_hash, sizeof(row->secret_hash));
-	}
-	row->key = strdup(from->key);
-	row->environment = from->environment != NULL ? strdup(from->environment) : NULL;
-	row->text = strndup(from->doc, from->doc_length);
-	if (row->key == NULL || row->text == NULL ||
-	    (from->environment != NULL && row->environment == NULL)) {
-		row_unref(row);
-		return error_fail(err, STATUS_NO_MEMORY, "Out of memory while keeping a row");
 	}
 	enum status status = json_parse(row->text, from->doc_length, &doc_limits, &row->doc, err);
 	if (status != STATUS_OK) {
@@ -66,9 +71,6 @@ void row_unref(struct row *row)
 		return;
 	}
 	json_doc_deinit(&row->doc);
-	free(row->text);
-	free(row->environment);
-	free(row->key);
 	free(row);
 }
 
@@ -113,6 +115,9 @@ static size_t lower_bound(const struct table *table, const char *key, const char
 {
 	size_t low = 0;
 	size_t high = table->count;
+	if (high > 0 && row_compare(table->rows[high - 1], key, environment) < 0) {
+		return high; /* loading goes in order */
+	}
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 		if (row_compare(table->rows[middle], key, environment) < 0) {

@@ -16,12 +16,12 @@
 struct row {
 	unsigned refs;
 	enum store_table table;
-	char *key;
-	char *environment; /* NULL unless the table has one */
+	const char *key;         /* this and the other texts stand behind the struct */
+	const char *environment; /* NULL unless the table has one */
 	uint64_t version;
 	bool is_archived;
 	int64_t created_ms, updated_ms;
-	char *text;
+	const char *text;
 	struct json_doc doc; /* of text */
 	uint8_t secret_hash[STORE_HASH_BYTES];
 };
