@@ -38,7 +38,8 @@ void store_record_begin(struct store_record *record, sqlite3_stmt *statement, co
 	record->statement = statement;
 	record->index = 1;
 	record->rc = SQLITE_OK;
-	hash_begin(&record->hash, table);
+	record->hash = (crypto_generichash_state *)(((uintptr_t)record->room + 63) & ~(uintptr_t)63);
+	hash_begin(record->hash, table);
 }
 
 static void keep(struct store_record *record, int rc)
@@ -51,18 +52,18 @@ static void keep(struct store_record *record, int rc)
 
 void store_record_integer(struct store_record *record, int64_t value)
 {
-	hash_head(&record->hash, TAG_INTEGER, (uint64_t)value);
+	hash_head(record->hash, TAG_INTEGER, (uint64_t)value);
 	keep(record, sqlite3_bind_int64(record->statement, record->index, value));
 }
 
 void store_record_text(struct store_record *record, const char *text, size_t length)
 {
 	if (text == NULL) {
-		hash_head(&record->hash, TAG_NULL, 0);
+		hash_head(record->hash, TAG_NULL, 0);
 		keep(record, sqlite3_bind_null(record->statement, record->index));
 		return;
 	}
-	hash_bytes(&record->hash, TAG_TEXT, text, length);
+	hash_bytes(record->hash, TAG_TEXT, text, length);
 	keep(record,
 	     sqlite3_bind_text64(record->statement, record->index, text, length, SQLITE_STATIC, SQLITE_UTF8));
 }
@@ -74,14 +75,14 @@ void store_record_string(struct store_record *record, const char *string)
 
 void store_record_blob(struct store_record *record, const void *bytes, size_t length)
 {
-	hash_bytes(&record->hash, TAG_BLOB, bytes, length);
+	hash_bytes(record->hash, TAG_BLOB, bytes, length);
 	keep(record, sqlite3_bind_blob64(record->statement, record->index, bytes, length, SQLITE_STATIC));
 }
 
 int store_record_end(struct store_record *record)
 {
 	uint8_t digest[STORE_HASH_BYTES];
-	(void)crypto_generichash_final(&record->hash, digest, sizeof(digest));
+	(void)crypto_generichash_final(record->hash, digest, sizeof(digest));
 	keep(record,
 	     sqlite3_bind_blob(record->statement, record->index, digest, sizeof(digest), SQLITE_TRANSIENT));
 	return record->rc;
