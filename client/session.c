@@ -23,7 +23,7 @@ static bool session_is_in(const char *flag, size_t flag_length, const char *sess
 	struct bucket_prefix prefix;
 	bucket_prefix_init(&prefix, salt, flag_length + strlen(SESSION_SALT_SUFFIX));
 	uint32_t hash = bucket_hash(&prefix, session_id, strlen(session_id));
-	return bucket_of(hash, SESSION_TOTAL_WEIGHT) < percentage * (SESSION_TOTAL_WEIGHT / 100);
+	return bucket_of(hash, SESSION_TOTAL_WEIGHT) < percentage * (SESSION_TOTAL_WEIGHT / 100.0);
 }
 
 bool halyard_is_enabled_for_session(struct halyard_client *client, const char *flag, const char *session_id,

@@ -32,6 +32,7 @@
  * sanitizer, which would find that liburcu 0.13 aligns its readers' records less than it says.
  */
 #if !defined(SNAPSHOT_THREAD_SANITIZER) && !defined(SNAPSHOT_OTHER_SANITIZER) && !defined(_LGPL_SOURCE)
+// NOLINTNEXTLINE(bugprone-reserved-identifier): the name is liburcu's
 #define _LGPL_SOURCE
 #endif
 #include <urcu-bp.h>

@@ -150,6 +150,7 @@ static void response_tell(struct channel *channel, long http_status)
 	handler->on_response(handler->user, channel->name, &response);
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): the type is libcurl's
 static size_t header_receive(char *bytes, size_t size, size_t count, void *user)
 {
 	struct channel *channel = user;

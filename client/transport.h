@@ -81,7 +81,7 @@ MUST_CHECK enum status transport_start(struct transport *transport, enum transpo
                                        const struct transport_request *request, struct error *err);
 
 /* Gives the request up without a callback; nothing when there is none. */
-void transport_abort(struct transport *transport, enum transport_channel channel);
+void transport_abort(struct transport *transport, enum transport_channel name);
 
 bool transport_is_busy(const struct transport *transport, enum transport_channel channel);
 

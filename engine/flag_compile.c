@@ -413,8 +413,7 @@ static enum status targets_compile(struct compiler *compiler, struct json array,
 	if (json_count(array) == 0) {
 		return STATUS_OK;
 	}
-	struct target *targets =
-	        arena_alloc_array(&compiler->arena, json_count(array), sizeof(struct target));
+	struct target *targets = arena_alloc_array(&compiler->arena, json_count(array), sizeof(*targets));
 	TRY(COMPILER_ALLOCATED(targets, err));
 	flag->targets = targets;
 	struct json lists[FLAG_MAX_TARGETS];

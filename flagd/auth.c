@@ -184,6 +184,7 @@ enum status ticket_check(const char *ticket, const struct view *view, const uint
 	int64_t expiry_s = 0;
 	char id[TOKEN_ID_SIZE] = "";
 	char environment[BUNDLE_ENVIRONMENT_SIZE] = "";
+	// NOLINTNEXTLINE(cert-err34-c): its signature was right, so the number is one that we wrote
 	if (sscanf(ticket, "%" SCNd64 ".%20[^.].%64[^.].", &expiry_s, id, environment) != 3 ||
 	    now_ms / 1000 >= expiry_s || view_token_find_id(view, id) == NULL) {
 		return ticket_refuse(err);

@@ -376,9 +376,7 @@ static void default_put(struct json_writer *w, struct json flag)
 	json_put_key(w, "default");
 	json_begin_object(w);
 	json_put_key(w, "variant");
-	if (has_on) {
-		json_put_string(w, "on");
-	} else if (json_next(variants, &name, &value)) {
+	if (!has_on && json_next(variants, &name, &value)) {
 		json_put_value(w, name);
 	} else {
 		json_put_string(w, "on");

@@ -14,8 +14,6 @@
 #include "base/log.h"
 #include "flagd/app.h"
 
-extern char **environ;
-
 /* Exit codes, for scripts and the service manager (RUNBOOK.md). */
 enum { EXIT_USAGE = 2, EXIT_DATA = 3, EXIT_START = 4 };
 

@@ -159,7 +159,7 @@ static enum status run_check(struct store *store, const char *sql, char *ret, si
 enum status store_check_structure(struct store *store, const char *sql, struct error *err)
 {
 	static const char code_text[] = "error code=";
-	char found[192];
+	char found[192] = "";
 	enum status status = run_check(store, sql, found, sizeof(found), err);
 	if (status == STATUS_OK && found[0] != '\0') {
 		status = run_check(store, sql, found, sizeof(found), err);

@@ -343,7 +343,7 @@ static enum status list_all(struct store *store, const struct store_filter *filt
 	int rc = SQLITE_DONE;
 	while (status == STATUS_OK && more && given < filter->limit &&
 	       (rc = sqlite3_step(statement)) == SQLITE_ROW) {
-		struct store_entry entry;
+		struct store_entry entry = { 0 };
 		status = store_entry_read(store, statement, &entry, err);
 		if (status == STATUS_OK && !by_environment && entry.seq != --expected_seq) {
 			status = store_damaged(store, err, "Journal entry %" PRIu64 " is missing",

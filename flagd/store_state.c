@@ -22,7 +22,7 @@ static enum status visit_newest(struct state_walk *walk, uint64_t seq, bool *ret
 	(void)sqlite3_bind_int64(statement, 1, (int64_t)seq);
 	int rc = sqlite3_step(statement);
 	enum status status;
-	struct store_entry entry;
+	struct store_entry entry = { 0 };
 	if (rc == SQLITE_DONE) {
 		status = store_damaged(walk->store, err, "Journal entry %llu is missing",
 		                       (unsigned long long)seq);

@@ -97,7 +97,7 @@ def run_each(tool, build, forget):
     """Runs the tool over each changed file, two at a time; returns the number of files with findings."""
     cache_path = build / f"analyze-{tool}.json"
     cache = json.loads(cache_path.read_text()) if cache_path.exists() and not forget else {}
-    configs = [ROOT / ".clang-tidy", ROOT / "tests/.clang-tidy"]
+    configs = [ROOT / folder / ".clang-tidy" for folder in ("", "bench", "tests")]
     config = "".join(path.read_text() for path in configs) if tool == "clang-tidy" else " ".join(GCC_OFF)
     version = version_of(tool)
     commands = commands_of(build)

@@ -198,6 +198,11 @@ def sanitized(folder, suites):
     return run_suites
 
 
+def demo():
+    ok, output = run("demo", [sys.executable, "tools/demo.py", "--once"], timeout=120)
+    return results.passed() if ok else results.failed("scripts/demo --once", output)
+
+
 def analyze():
     total = results.Outcome()
     for tool in ("gcc", "clang-tidy", "cppcheck"):
@@ -212,6 +217,7 @@ SUITES = {
     "unit": ("every function of the unit test programs", plain("unit")),
     "fuzz": ("replay of every fuzz target's corpus (scripts/fuzz searches on)", plain("fuzz")),
     "integration": ("the real daemon, clients and SDKs, driven from tests/integration", integration),
+    "demo": ("scripts/demo --once: the daemon, a program and a change that reaches it", demo),
     "asan": (
         "unit, fuzz and tests/integration/hostile under the address and undefined-behaviour sanitizers",
         sanitized("build-asan", ["unit", "fuzz", "hostile"]),
@@ -264,4 +270,8 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

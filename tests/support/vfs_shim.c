@@ -370,7 +370,7 @@ static struct image *find_image(struct image *images, const char *name)
 			return &images[i];
 		}
 	}
-	assert(!"too many files");
+	assert(false && "too many files");
 	return NULL;
 }
 

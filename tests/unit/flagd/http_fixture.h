@@ -39,10 +39,10 @@ struct fixture {
 
 /* @change (NULL allowed) edits the options before the server is opened. */
 struct fixture *fixture_open(void (*change)(struct http_options *options));
-void fixture_close(struct fixture *fixture); /* if it is not closed yet */
+void fixture_close(struct fixture *self); /* if it is not closed yet */
 
 /* Closes the server on a thread of its own; the worker goes on. */
-void fixture_close_later(struct fixture *fixture, uint32_t grace_ms);
+void fixture_close_later(struct fixture *self, uint32_t grace_ms);
 void fixture_close_join(void);
 
 /* ---- The worker ---- */
@@ -55,12 +55,12 @@ void fixture_worker_release(void);
 /* ---- Streams ---- */
 
 /* Puts an event of @length bytes, ending in two line feeds, in front of every stream, and wakes them. */
-void fixture_publish(struct fixture *fixture, size_t length);
+void fixture_publish(struct fixture *self, size_t length);
 
 /* ---- Raw connections ---- */
 
-int fixture_connect(const struct fixture *fixture);
-void fixture_connect_with(const struct fixture *fixture, int fd);
+int fixture_connect(const struct fixture *self);
+void fixture_connect_with(const struct fixture *self, int fd);
 bool fixture_can_connect(const struct fixture *fixture);
 
 /* Sends all of it; false when the peer had closed before. */
@@ -90,7 +90,7 @@ void fixture_read_until(int fd, const char *text);
 bool fixture_readable(int fd, int ms);
 
 /* One request on a connection of its own. */
-void fixture_ask(const struct fixture *fixture, const char *request, struct answer *ret);
+void fixture_ask(const struct fixture *self, const char *request, struct answer *ret);
 
 int64_t fixture_now_ms(void);
 
@@ -109,4 +109,4 @@ int64_t fixture_now_ms(void);
 /* Lets other threads run, for a millisecond at most. */
 void fixture_pause(void);
 
-uint64_t fixture_connections(const struct fixture *fixture);
+uint64_t fixture_connections(const struct fixture *self);
