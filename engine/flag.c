@@ -7,6 +7,8 @@
 #include "base/cleanup.h"
 #include "engine/compile.h"
 
+#define SMALL_NODES 512 /* of a document that is scanned without the heap */
+
 /* A list of FLAG_MAX_TEXT_BYTES holds at most one value every four bytes: `"",` and a space. */
 static const struct json_limits item_limits = {
 	.max_bytes = FLAG_MAX_TEXT_BYTES,
@@ -101,8 +103,12 @@ static enum status item_compile(struct json document, enum item_kind kind, struc
 enum status item_load(enum item_kind kind, const char *text, size_t length, struct item **ret,
                       struct error *err)
 {
+	struct json_node nodes[SMALL_NODES];
 	AUTO(json_doc_deinit) struct json_doc doc = { 0 };
-	enum status status = json_parse(text, length, &item_limits, &doc, err);
+	enum status status = json_scan(text, length, &item_limits, nodes, SMALL_NODES, &doc, err);
+	if (status == STATUS_TOO_LARGE) {
+		status = json_parse(text, length, &item_limits, &doc, err);
+	}
 	if (status != STATUS_OK) {
 		return status;
 	}

@@ -6,6 +6,8 @@
 
 #include "flagd/doc.h"
 
+#define ROW_NODES 512 /* of a document that is scanned without the heap */
+
 /* Rows of one table, sorted. */
 struct table {
 	struct row **rows;
@@ -18,25 +20,60 @@ struct catalogue {
 
 /* ---- Rows ---- */
 
-enum status row_new(const struct store_row *from, struct row **ret, struct error *err)
+/* Reads the document of @row into nodes of its own. */
+static enum status row_parse(struct row *row, size_t length, struct error *err)
 {
+	enum status status = json_parse(row->text, length, &doc_limits, &row->doc, err);
+	if (status != STATUS_OK && status != STATUS_NO_MEMORY) {
+		error_wrap(err, "A stored document is not JSON");
+		return STATUS_CORRUPT;
+	}
+	return status;
+}
+
+/* Room for the texts of @from and for nodes of its document, all in one piece: there are tens of thousands. */
+static struct row *row_alloc(const struct store_row *from, const struct json_doc *doc)
+{
+	size_t nodes_size = doc->count * sizeof(struct json_node);
 	size_t key_size = strlen(from->key) + 1;
 	size_t environment_size = from->environment != NULL ? strlen(from->environment) + 1 : 0;
-	struct row *row = calloc(1, sizeof(*row) + key_size + environment_size + from->doc_length + 1);
+	struct row *row =
+	        calloc(1, sizeof(*row) + nodes_size + key_size + environment_size + from->doc_length + 1);
 	if (row == NULL) {
-		return error_fail(err, STATUS_NO_MEMORY, "Out of memory while keeping a row");
+		return NULL;
 	}
-	char *key = (char *)(row + 1);
+	struct json_node *nodes = (struct json_node *)(row + 1);
+	char *key = (char *)(nodes + doc->count);
 	char *environment = key + key_size;
 	char *text = environment + environment_size;
 	memcpy(key, from->key, key_size);
 	if (environment_size > 0) {
 		memcpy(environment, from->environment, environment_size);
+		row->environment = environment;
 	}
 	memcpy(text, from->doc, from->doc_length);
 	row->key = key;
-	row->environment = environment_size > 0 ? environment : NULL;
 	row->text = text;
+	if (doc->count > 0) {
+		memcpy(nodes, doc->nodes, nodes_size);
+		row->doc = (struct json_doc){
+			.text = text, .length = from->doc_length, .nodes = nodes, .count = doc->count
+		};
+	}
+	return row;
+}
+
+enum status row_new(const struct store_row *from, struct row **ret, struct error *err)
+{
+	struct json_node nodes[ROW_NODES];
+	struct json_doc doc = { 0 };
+	/* What has more nodes, or is wrong, is looked at again. */
+	bool is_read = json_scan(from->doc, from->doc_length, &doc_limits, nodes, ROW_NODES, &doc, NULL) ==
+	               STATUS_OK;
+	struct row *row = row_alloc(from, &doc);
+	if (row == NULL) {
+		return error_fail(err, STATUS_NO_MEMORY, "Out of memory while keeping a row");
+	}
 	row->refs = 1;
 	row->table = from->table;
 	row->version = from->version;
@@ -46,14 +83,10 @@ enum status row_new(const struct store_row *from, struct row **ret, struct error
 	if (from->secret_hash != NULL) {
 		memcpy(row->secret_hash, from->secret_hash, sizeof(row->secret_hash));
 	}
-	enum status status = json_parse(row->text, from->doc_length, &doc_limits, &row->doc, err);
+	enum status status = is_read ? STATUS_OK : row_parse(row, from->doc_length, err);
 	if (status != STATUS_OK) {
 		row_unref(row);
-		if (status == STATUS_NO_MEMORY) {
-			return status;
-		}
-		error_wrap(err, "A stored document is not JSON");
-		return STATUS_CORRUPT;
+		return status;
 	}
 	*ret = row;
 	return STATUS_OK;
