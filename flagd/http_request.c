@@ -288,7 +288,35 @@ static enum MHD_Result head_handle(struct http_exchange *exchange, struct MHD_Co
 
 /* ---- The body ---- */
 
-/* False: the connection has to be closed, there is no way to answer in the middle of a body. */
+/*
+ * In the middle of a body libmicrohttpd takes no answer, so the one to a sender that does not stop is written to the
+ * socket, on which nothing of this request was sent yet; the connection is closed and drained behind it.
+ */
+static void endless_refuse(struct http_exchange *exchange)
+{
+	struct error err = ERROR_INIT;
+	(void)error_fail(&err, STATUS_TOO_LARGE, "The body is longer than %zu bytes",
+	                 exchange->request.route->max_body);
+	http_reply_problem(&exchange->request, &exchange->reply, &err);
+	struct buf *body = &exchange->reply.body;
+	char head[512];
+	int length = snprintf(head, sizeof(head),
+	                      "HTTP/1.1 %d Content Too Large\r\n"
+	                      "Connection: close\r\n"
+	                      "Content-Type: application/problem+json\r\n"
+	                      "Content-Length: %zu\r\n"
+	                      "X-Content-Type-Options: nosniff\r\n"
+	                      "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"
+	                      "Cache-Control: no-store\r\n\r\n",
+	                      exchange->reply.status, body->length);
+	struct iovec parts[2] = { { .iov_base = head, .iov_len = (size_t)length },
+		                  { .iov_base = body->data, .iov_len = body->length } };
+	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+	(void)sendmsg(exchange->connection->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	exchange->connection->is_lingering = true;
+}
+
+/* False: the connection has to be closed. */
 static bool body_take(struct http_exchange *exchange, const char *bytes, size_t length)
 {
 	if (exchange->stage == HTTP_STAGE_BODY) {
@@ -298,7 +326,13 @@ static bool body_take(struct http_exchange *exchange, const char *bytes, size_t 
 		}
 	}
 	exchange->discarded += length;
-	return exchange->discarded <= DISCARD_MAX_BYTES && !exchange->body.no_memory;
+	if (exchange->discarded <= DISCARD_MAX_BYTES && !exchange->body.no_memory) {
+		return true;
+	}
+	if (exchange->stage == HTTP_STAGE_BODY) {
+		endless_refuse(exchange);
+	}
+	return false;
 }
 
 /* ---- The handler ---- */
