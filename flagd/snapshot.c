@@ -101,9 +101,15 @@ static void history_copy(struct snapshot *snapshot, const struct snapshot *previ
 	if (keep > snapshot->history - 1) {
 		keep = snapshot->history - 1;
 	}
+	size_t bytes = 0;
 	for (uint32_t i = 0; i < keep; i++) {
 		uint64_t revision = previous->manifest.revision - i;
 		struct http_blob *delta = previous->deltas[revision % previous->history];
+		bytes += delta->length;
+		if (bytes > SNAPSHOT_MAX_HISTORY_BYTES) {
+			keep = i;
+			break;
+		}
 		snapshot->deltas[revision % snapshot->history] = http_blob_ref(delta);
 	}
 	snapshot->delta_count = keep;

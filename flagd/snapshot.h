@@ -14,6 +14,9 @@
 
 #define SNAPSHOT_TAG_SIZE 44 /* "<epoch>-<revision>" */
 
+#define SNAPSHOT_MAX_HISTORY_BYTES \
+	(16u * 1024 * 1024) /* of earlier deltas; who is further behind gets the whole */
+
 struct snapshot;
 
 struct snapshot_options {
