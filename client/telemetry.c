@@ -162,9 +162,11 @@ static void report_begin(struct report_writer *w, const struct telemetry *teleme
 	json_put_key_uint64_string(&w->json, "revision", revision);
 }
 
+/* More than every JSON reader keeps is refused by the daemon. */
 static int64_t count_json(uint64_t count)
 {
-	return count > INT64_MAX ? INT64_MAX : (int64_t)count;
+	const int64_t max = (INT64_C(1) << 53) - 1;
+	return count > (uint64_t)max ? max : (int64_t)count;
 }
 
 static void row_write(struct json_writer *w, enum telemetry_list list, const struct telemetry_row *row)

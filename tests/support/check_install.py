@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Installs into an empty folder and builds the examples there as a stranger would: with pkg-config, in C and C++.
+"""Installs into an empty folder and builds against it as a stranger would, with pkg-config: the examples, and every
+complete program of docs/client.md, in C and C++.
 
 Usage: check_install.py BUILD_FOLDER SOURCE_FOLDER CC CXX
 """
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+PROGRAM = re.compile(r"^```(c|cpp)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CPP = """
 #include <halyard/halyard.h>
 #include <cstdio>
@@ -59,6 +62,14 @@ def main():
         flags = run(["pkg-config", "--cflags", "--libs", "halyard"], env=environment).split()
         for name, threads in (("minimal", []), ("gates", ["-pthread"])):
             run([cc, "-std=gnu11", *STRICT, f"{source}/examples/{name}.c", "-o", f"{folder}/{name}", *flags, *threads])
+        programs = [match for match in PROGRAM.findall(Path(source, "docs/client.md").read_text()) if "int main" in match[1]]
+        for number, (language, text) in enumerate(programs):
+            name = f"{folder}/guide-{number}.{language}"
+            Path(name).write_text(text)
+            compiler = [cc, "-std=gnu11"] if language == "c" else [cxx, "-std=c++11"]
+            run([*compiler, *STRICT, name, "-o", f"{name}.out", *flags, "-pthread"])
+        if len(programs) < 5:
+            sys.exit(f"{len(programs)} complete programs in docs/client.md")
         Path(folder, "plus.cc").write_text(CPP)
         run([cxx, "-std=c++11", *STRICT, f"{folder}/plus.cc", "-o", f"{folder}/plus", *flags])
         print(run([f"{folder}/plus"], env=environment), end="")
