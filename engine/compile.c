@@ -2,6 +2,7 @@
 #include "engine/compile.h"
 
 #include <sodium.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,12 +16,20 @@
 #define ITEM_MAX_BYTES (64u * FLAG_MAX_TEXT_BYTES)
 
 #define VERSION_MAX_DIGITS 20
+#define CACHE_LINE         64
+
+_Static_assert(sizeof(struct flag) - offsetof(struct flag, fallthrough.variant) == CACHE_LINE,
+               "the most needed members are one cache line");
 
 /* Front of every item, so that its arena can be had from it. */
 struct item_owner {
 	struct arena arena;
-	max_align_t item[];
+	uint64_t item[];
 };
+
+_Static_assert(sizeof(struct item_owner) % alignof(struct flag) == 0 &&
+                       sizeof(struct flag) % alignof(struct flag) == 0 && alignof(struct flag) <= CACHE_LINE,
+               "an item that ends with a cache line is aligned");
 
 uint64_t item_hash(const char *key, size_t length)
 {
@@ -126,11 +135,15 @@ enum status compiler_init(struct compiler *compiler, struct json document, enum 
 	arena_init(&compiler->arena, ITEM_MAX_BYTES);
 	/* The text comes first, so that what is compiled stands together behind it. */
 	compiler->copy = arena_copy_string(&compiler->arena, compiler->source, compiler->length);
-	struct item_owner *owner = arena_alloc(&compiler->arena, sizeof(*owner) + size + key_length + 1);
-	if (compiler->copy == NULL || owner == NULL) {
+	const size_t front = sizeof(struct item_owner) + size;
+	char *memory = arena_alloc(&compiler->arena, front + CACHE_LINE + key_length + 1);
+	if (compiler->copy == NULL || memory == NULL) {
 		return error_fail(err, STATUS_NO_MEMORY, "Out of memory");
 	}
-	struct item *item = (struct item *)owner->item;
+	/* The item ends where a cache line does. */
+	const size_t excess = ((uintptr_t)memory + front) % CACHE_LINE;
+	memory += excess > 0 ? CACHE_LINE - excess : 0;
+	struct item *item = (struct item *)(memory + sizeof(struct item_owner));
 	char *own_key = (char *)item + size;
 	memcpy(own_key, key, key_length + 1);
 	*item = (struct item){ .key = own_key,

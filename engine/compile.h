@@ -71,6 +71,9 @@ MUST_CHECK enum status compile_conditions(struct compiler *compiler, struct json
                                           const struct condition **ret_conditions, uint32_t *ret_count,
                                           struct error *err);
 
+/* Makes the guards of a flag whose rules and attributes are compiled (engine/rule_guard.h). */
+MUST_CHECK enum status rule_guards_compile(struct compiler *compiler, struct flag *flag, struct error *err);
+
 /* Lists of targeting keys: strings of at most CONTEXT_MAX_KEY_BYTES, each once in all of them. */
 MUST_CHECK enum status compile_keys_check(const struct compiler *compiler, const struct json *arrays,
                                           uint32_t count, struct error *err);

@@ -63,19 +63,47 @@ void eval_slot_fill(struct eval_scope *scope, uint32_t index)
 	} else {
 		attribute = attribute_find(scope->context, scope->names[index]);
 	}
-	struct eval_slot *slot = &scope->slots[index];
+	const bool is_missing = attribute == NULL || attribute->type == CONTEXT_NULL;
+	const bool is_string = attribute != NULL && attribute->type == CONTEXT_STRING;
+	scope->slots[index] = (struct eval_slot){ .attribute = is_missing ? NULL : attribute,
+		                                  .length = is_string ? strlen(attribute->value.string) : 0 };
 	scope->resolved |= UINT64_C(1) << index;
-	slot->attribute = attribute;
-	slot->length = 0;
-	if (attribute == NULL || attribute->type == CONTEXT_NULL) {
-		slot->attribute = NULL;
-		scope->masks[index] = 0;
-	} else if (attribute->type != CONTEXT_STRING) {
-		scope->masks[index] = RULE_GUARD_ALL;
-	} else {
-		slot->length = strlen(attribute->value.string);
-		scope->masks[index] = rule_guard_string(attribute->value.string, slot->length);
+}
+
+/* What a guard sees of a context. */
+static uint64_t guard_mask(const struct context *context, const struct rule_guard *guard)
+{
+	const char *string = guard->is_key ? context->targeting_key : NULL;
+	if (string == NULL) {
+		const struct context_attribute *attribute = attribute_find(context, guard->name);
+		if (attribute == NULL || attribute->type == CONTEXT_NULL) {
+			return 0;
+		}
+		if (attribute->type != CONTEXT_STRING) {
+			return RULE_GUARD_ALL;
+		}
+		string = attribute->value.string;
 	}
+	return rule_guard_string(string, strlen(string));
+}
+
+/* The first rule that can match, by the guards; rule_count: none can. */
+__attribute__((noinline)) uint32_t eval_first_rule(const struct flag *flag, const struct context *context)
+{
+	uint32_t first = flag->unguarded;
+	for (uint32_t i = 0; i < flag->guard_count; i++) {
+		const struct rule_guard *guard = &flag->guards[i];
+		const uint64_t mask = guard_mask(context, guard);
+		if ((mask & guard->bits) == 0) {
+			continue;
+		}
+		for (uint32_t k = 0; k < guard->rule_count && guard->rules[k].rule < first; k++) {
+			if ((mask & guard->rules[k].bits) != 0) {
+				first = guard->rules[k].rule;
+			}
+		}
+	}
+	return first;
 }
 
 void eval_bucket_attribute(const struct context *context, const struct flag *flag, const struct serve *serve,
@@ -221,8 +249,12 @@ void eval_flag(const struct ruleset *ruleset, const char *key, size_t key_length
 		return;
 	}
 	const struct flag *flag = (const struct flag *)slot->item;
-	if (flag->is_plain && flag->is_enabled) {
+	if (flag->is_open && flag->rule_count == 0) {
 		eval_fallthrough(context, flag, EVAL_REASON_STATIC, ret, NULL);
+		return;
+	}
+	if (flag->is_open && eval_first_rule(flag, context) == flag->rule_count) {
+		eval_fallthrough(context, flag, EVAL_REASON_DEFAULT, ret, NULL);
 		return;
 	}
 	const char *problem = ruleset_problem_find(ruleset, slot->item);

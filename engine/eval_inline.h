@@ -31,11 +31,10 @@ struct eval_scope {
 	const char *const *names;
 	uint32_t key_attribute;
 	unsigned depth;
-	uint64_t resolved;                   /* bit per slot that is filled; the others are not initialised */
-	enum eval_error error;               /* of the condition that ended with MATCH_EXCEEDED */
-	const char *cause;                   /* … */
-	struct context_attribute key;        /* the targeting key as an attribute */
-	uint64_t masks[FLAG_MAX_ATTRIBUTES]; /* of the slots, for the guards of rules */
+	uint64_t resolved;            /* bit per slot that is filled; the others are not initialised */
+	enum eval_error error;        /* of the condition that ended with MATCH_EXCEEDED */
+	const char *cause;            /* … */
+	struct context_attribute key; /* the targeting key as an attribute */
 	struct eval_slot slots[FLAG_MAX_ATTRIBUTES];
 };
 
@@ -68,6 +67,7 @@ struct eval_steps {
 };
 
 /* Out of line, in eval.c. */
+uint32_t eval_first_rule(const struct flag *flag, const struct context *context);
 void eval_nested(const struct ruleset *ruleset, const struct flag *flag, const struct context *context,
                  unsigned depth, struct eval_result *ret);
 enum match_outcome eval_reference(struct eval_scope *scope, const struct condition *condition);
@@ -171,7 +171,7 @@ EVAL_TEMPLATE void eval_fallthrough(const struct context *context, const struct 
 	}
 }
 
-/* Only the members in front of the arrays are set. */
+/* Only the members in front of slots[] are set. */
 EVAL_TEMPLATE void eval_scope_init(struct eval_scope *scope, const struct ruleset *ruleset,
                                    const struct context *context, const char *const *names,
                                    uint32_t key_attribute, unsigned depth)
@@ -190,28 +190,6 @@ EVAL_TEMPLATE const struct eval_slot *eval_slot_get(struct eval_scope *scope, ui
 		eval_slot_fill(scope, index);
 	}
 	return &scope->slots[index];
-}
-
-/* The first rule from @i on whose guard does not fail; @count when there is none. */
-EVAL_TEMPLATE uint32_t eval_rule_next(struct eval_scope *scope, const struct rule_guard *guards, uint32_t i,
-                                      uint32_t count)
-{
-	uint32_t attribute = UINT32_MAX;
-	uint64_t mask = RULE_GUARD_ALL;
-	for (; i < count; i++) {
-		if (guards[i].attribute != attribute) {
-			attribute = guards[i].attribute;
-			if (attribute == UINT32_MAX) {
-				return i;
-			}
-			(void)eval_slot_get(scope, attribute);
-			mask = scope->masks[attribute];
-		}
-		if ((mask & guards[i].bits) != 0) {
-			return i;
-		}
-	}
-	return count;
 }
 
 /* Do all conditions hold? MATCH_EXCEEDED: scope->error and ->cause say what went wrong. */
@@ -297,14 +275,10 @@ EVAL_TEMPLATE bool eval_targets(const struct flag *flag, const struct context *c
 EVAL_TEMPLATE bool eval_rules(struct eval_scope *scope, const struct flag *flag, struct eval_result *ret,
                               const struct eval_steps *steps)
 {
-	for (uint32_t i = 0; i < flag->rule_count; i++) {
+	for (uint32_t i = steps == NULL ? eval_first_rule(flag, scope->context) : 0; i < flag->rule_count;
+	     i++) {
 		if (steps != NULL) {
 			steps->rule_begin(steps->user, i);
-		} else {
-			i = eval_rule_next(scope, flag->guards, i, flag->rule_count);
-			if (i == flag->rule_count) {
-				return false;
-			}
 		}
 		const struct rule *rule = &flag->rules[i];
 		enum match_outcome outcome =
@@ -337,14 +311,12 @@ EVAL_TEMPLATE void eval_walk(const struct ruleset *ruleset, const struct flag *f
 		eval_result_variant(flag, flag->off_variant, EVAL_REASON_DISABLED, NULL, ret);
 		return;
 	}
-	if (flag->is_plain) {
-		eval_fallthrough(context, flag, EVAL_REASON_STATIC, ret, steps);
-		return;
-	}
 	struct eval_scope scope;
 	eval_scope_init(&scope, ruleset, context, flag->attributes, flag->key_attribute, depth);
 	if (!eval_prerequisites(ruleset, flag, context, depth, ret, steps) &&
 	    !eval_targets(flag, context, ret, steps) && !eval_rules(&scope, flag, ret, steps)) {
-		eval_fallthrough(context, flag, EVAL_REASON_DEFAULT, ret, steps);
+		bool is_static = flag->prerequisite_count + flag->target_count + flag->rule_count == 0;
+		eval_fallthrough(context, flag, is_static ? EVAL_REASON_STATIC : EVAL_REASON_DEFAULT, ret,
+		                 steps);
 	}
 }

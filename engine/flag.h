@@ -177,13 +177,18 @@ struct flag {
 	const struct target *targets;
 	const char *const *attributes; /* every attribute name that its conditions and splits look at, once */
 	const struct rule *rules;
-	/* From here on what most evaluations need; the key's bytes follow (ruleset_inline.h). */
-	const struct rule_guard *guards; /* one per rule */
-	uint32_t rule_count;
-	bool is_enabled;
-	bool is_plain; /* works and has no prerequisites, targets or rules: only `default` is served */
-	const struct variant *variants;
+	/*
+	 * What most evaluations need, but for the first two members of `fallthrough`, is one cache line; the
+	 * key's bytes follow in the next (engine/compile.c).
+	 */
 	struct serve fallthrough; /* `default` */
+	const struct variant *variants;
+	const struct rule_guard *guards; /* one per attribute; of rules in front of `unguarded` */
+	uint16_t rule_count;
+	uint16_t guard_count;
+	uint16_t unguarded; /* the first rule without a guard; rule_count: there is none */
+	bool is_enabled;
+	bool is_open; /* works, is enabled and has no targets or references: rules come first */
 };
 
 struct segment {

@@ -8,7 +8,6 @@
 #include "base/cleanup.h"
 #include "base/json_write.h"
 #include "engine/compile.h"
-#include "engine/rule_guard.h"
 #include "engine/string_set.h"
 
 /* Largest integer that every JSON reader keeps: 2^53 - 1. */
@@ -264,15 +263,18 @@ static uint32_t whole_variant(const struct split_part *parts, uint32_t count)
 	return whole;
 }
 
+/* @parts is where they go; NULL: into the arena. */
 static enum status parts_compile(struct compiler *compiler, const struct flag *flag, struct json array,
-                                 struct serve *serve, struct error *err)
+                                 struct split_part *parts, struct serve *serve, struct error *err)
 {
 	uint32_t count = json_count(array);
 	if (count == 0) {
 		return json_fail(err, STATUS_INVALID, array, "A split needs at least one part");
 	}
-	struct split_part *parts = arena_alloc_array(&compiler->arena, count, sizeof(*parts));
-	TRY(COMPILER_ALLOCATED(parts, err));
+	if (parts == NULL) {
+		parts = arena_alloc_array(&compiler->arena, count, sizeof(*parts));
+		TRY(COMPILER_ALLOCATED(parts, err));
+	}
 	uint64_t total = 0;
 	uint32_t used = 0;
 	struct json value = JSON_NONE;
@@ -327,7 +329,7 @@ static enum status salt_compile(struct compiler *compiler, struct json salt, str
 }
 
 static enum status serve_compile(struct compiler *compiler, const struct flag *flag, struct json object,
-                                 struct serve *serve, struct error *err)
+                                 struct split_part *parts, struct serve *serve, struct error *err)
 {
 	struct serve_fields fields;
 	TRY(json_fields(object, serve_fields, COUNT_OF(serve_fields), &fields, err));
@@ -339,7 +341,7 @@ static enum status serve_compile(struct compiler *compiler, const struct flag *f
 	}
 	serve->whole_variant = FLAG_NO_VARIANT;
 	if (has_split) {
-		TRY(parts_compile(compiler, flag, fields.split, serve, err));
+		TRY(parts_compile(compiler, flag, fields.split, parts, serve, err));
 		TRY(bucket_by_compile(compiler, fields.bucket_by, serve, err));
 		return salt_compile(compiler, fields.salt, serve, err);
 	}
@@ -451,7 +453,7 @@ static enum status rule_compile(struct compiler *compiler, const struct flag *fl
 		}
 	}
 	TRY(compile_conditions(compiler, fields.conditions, &rule->conditions, &rule->condition_count, err));
-	return serve_compile(compiler, flag, fields.serve, &rule->serve, err);
+	return serve_compile(compiler, flag, fields.serve, NULL, &rule->serve, err);
 }
 
 static enum status rules_compile(struct compiler *compiler, struct json array, struct flag *flag,
@@ -468,59 +470,6 @@ static enum status rules_compile(struct compiler *compiler, struct json array, s
 		flag->rule_count++; /* first: a failure releases the conditions that it leaves */
 		TRY(rule_compile(compiler, flag, value, &rules[flag->rule_count - 1], err));
 	}
-	return STATUS_OK;
-}
-
-/* Can the condition end in an error? */
-static bool is_fallible(const struct condition *condition)
-{
-	return condition->op == MATCH_MATCHES || condition->op == MATCH_IN_SEGMENT ||
-	       condition->op == MATCH_FLAG;
-}
-
-static uint64_t guard_bits(const struct condition *condition)
-{
-	bool is_membership = condition->op == MATCH_EQ || condition->op == MATCH_IN;
-	const struct match_values *values = &condition->operand.values;
-	if (!is_membership || condition->ignore_case || values->strings == NULL || values->number_count > 0 ||
-	    values->has_false || values->has_true) {
-		return RULE_GUARD_ALL;
-	}
-	uint64_t bits = 0;
-	for (uint32_t i = 0; i < values->strings->slots; i++) {
-		const struct string_set_entry *entry = &values->strings->entries[i];
-		bits |= entry->text != NULL ? rule_guard_string(entry->text, entry->length) : 0;
-	}
-	return bits;
-}
-
-/* The guard with the fewest bits that the rule's conditions give. */
-static struct rule_guard guard_of(const struct rule *rule)
-{
-	struct rule_guard guard = { .bits = RULE_GUARD_ALL, .attribute = UINT32_MAX };
-	for (uint32_t i = 0; i < rule->condition_count && !is_fallible(&rule->conditions[i]); i++) {
-		const struct condition *condition = &rule->conditions[i];
-		uint64_t bits = condition->is_negated ? RULE_GUARD_ALL : guard_bits(condition);
-		if (!condition->is_negated &&
-		    (guard.attribute == UINT32_MAX ||
-		     __builtin_popcountll(bits) < __builtin_popcountll(guard.bits))) {
-			guard = (struct rule_guard){ .bits = bits, .attribute = condition->attribute };
-		}
-	}
-	return guard;
-}
-
-static enum status guards_compile(struct compiler *compiler, struct flag *flag, struct error *err)
-{
-	if (flag->rule_count == 0) {
-		return STATUS_OK;
-	}
-	struct rule_guard *guards = arena_alloc_array(&compiler->arena, flag->rule_count, sizeof(*guards));
-	TRY(COMPILER_ALLOCATED(guards, err));
-	for (uint32_t i = 0; i < flag->rule_count; i++) {
-		guards[i] = guard_of(&flag->rules[i]);
-	}
-	flag->guards = guards;
 	return STATUS_OK;
 }
 
@@ -564,21 +513,25 @@ static enum status flag_fields_compile(struct compiler *compiler, struct flag *f
 		                 "The type must be boolean, string, integer, number or object");
 	}
 	flag->is_enabled = json_boolean(fields.enabled);
+	/* Room for the parts of the default next to the flag: most evaluations end there. */
+	struct json split = json_get(fields.fallthrough, "split");
+	struct split_part *parts = arena_alloc_array(&compiler->arena, json_count(split), sizeof(*parts));
+	TRY(COMPILER_ALLOCATED(parts, err));
 	TRY(variants_compile(compiler, fields.variants, flag, err));
 	flag->off_variant = FLAG_NO_VARIANT;
 	if (json_is(fields.off_variant, JSON_STRING)) {
 		TRY(variant_resolve(flag, fields.off_variant, &flag->off_variant, err));
 	}
-	/* First what is served when nothing else is: it belongs close to the flag in memory. */
-	TRY(serve_compile(compiler, flag, fields.fallthrough, &flag->fallthrough, err));
+	TRY(serve_compile(compiler, flag, fields.fallthrough, parts, &flag->fallthrough, err));
 	TRY(prerequisites_compile(compiler, fields.prerequisites, flag, err));
 	TRY(targets_compile(compiler, fields.targets, flag, err));
 	TRY(rules_compile(compiler, fields.rules, flag, err));
-	TRY(guards_compile(compiler, flag, err));
+	TRY(compile_attributes(compiler, &flag->attributes, &flag->attribute_count, &flag->key_attribute,
+	                       err));
+	TRY(rule_guards_compile(compiler, flag, err));
 	TRY(references_compile(compiler, flag, err));
-	flag->is_plain = flag->prerequisite_count + flag->target_count + flag->rule_count == 0;
-	return compile_attributes(compiler, &flag->attributes, &flag->attribute_count, &flag->key_attribute,
-	                          err);
+	flag->is_open = flag->is_enabled && flag->item.reference_count + flag->target_count == 0;
+	return STATUS_OK;
 }
 
 enum status flag_compile(struct json document, struct flag **ret, struct error *err)

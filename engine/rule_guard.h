@@ -1,21 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guards: a word per rule that says "cannot match" without a look at the rule. Private to the engine.
+ * Guards: which rules cannot match, without a look at them. Private to the engine.
  *
- * A flag's guards stand next to each other, while a rule, its conditions and their values are spread
- * over several cache lines each. A guard stands for one condition of its rule, before which none can
- * end in an error, so that the outcome of the walk is the same with and without guards. The attribute
- * of an evaluation becomes a mask: no bit when it is missing, one bit, by a hash, for a string, all
- * bits otherwise. A guard that has no bit of the mask fails.
+ * Most rules do not match most users, and a rule, its conditions and their values are spread over
+ * several cache lines each. A flag's guards stand together, one for each attribute. The attribute's value
+ * in a context becomes a mask: no bit when it is missing, one bit, by a hash, for a string, all bits
+ * otherwise. A rule whose bits have none of the mask's cannot match.
+ *
+ * A guard stands for a condition of its rule before which none can end in an error, so that evaluation
+ * comes to the same with and without guards.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
-struct rule_guard {
+struct guarded_rule {
 	uint64_t bits;
-	uint32_t attribute; /* UINT32_MAX: the rule has no guard */
+	uint32_t rule; /* index */
+};
+
+struct rule_guard {
+	const char *name;                 /* of the attribute */
+	uint64_t bits;                    /* of all its rules */
+	const struct guarded_rule *rules; /* in the flag's order */
+	uint32_t rule_count;
+	bool is_key; /* the attribute is FLAG_KEY_ATTRIBUTE */
 };
 
 #define RULE_GUARD_ALL UINT64_MAX
@@ -27,6 +38,7 @@ static inline uint64_t rule_guard_load(const char *bytes, size_t size)
 	return value;
 }
 
+/* The mask of a string. */
 static inline uint64_t rule_guard_string(const char *string, size_t length)
 {
 	uint64_t head = 0;

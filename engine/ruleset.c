@@ -138,6 +138,36 @@ enum status ruleset_new(const struct ruleset *base, const struct ruleset_edit *e
 
 /* ---- Reading ---- */
 
+static int problem_compare(const struct ruleset_problem *problem, const struct item *item)
+{
+	if (problem->kind != item->kind) {
+		return problem->kind < item->kind ? -1 : 1;
+	}
+	return strcmp(problem->key, item->key);
+}
+
+const char *ruleset_problem_find(const struct ruleset *ruleset, const struct item *item)
+{
+	if (item->broken != NULL || item->reference_count == 0) {
+		return item->broken;
+	}
+	size_t low = 0;
+	size_t high = ruleset->problem_count;
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+		const int order = problem_compare(&ruleset->problems[middle], item);
+		if (order == 0) {
+			return ruleset->problems[middle].message;
+		}
+		if (order < 0) {
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	return NULL;
+}
+
 static const struct item *item_find(const struct ruleset *ruleset, enum item_kind kind, const char *key,
                                     size_t length, const char **ret_problem)
 {

@@ -107,29 +107,7 @@ static inline const struct ruleset_slot *ruleset_find(const struct ruleset *rule
 }
 
 /* NULL when the item works. */
-static inline const char *ruleset_problem_find(const struct ruleset *ruleset, const struct item *item)
-{
-	if (item->broken != NULL) {
-		return item->broken;
-	}
-	if (item->reference_count == 0 || ruleset->problem_count == 0) {
-		return NULL;
-	}
-	size_t low = 0;
-	size_t high = ruleset->problem_count;
-	while (low < high) {
-		const size_t middle = low + (high - low) / 2;
-		const struct ruleset_problem *problem = &ruleset->problems[middle];
-		const int order = problem->kind != item->kind ? (problem->kind < item->kind ? -1 : 1)
-		                                              : strcmp(problem->key, item->key);
-		if (order == 0) {
-			return problem->message;
-		}
-		low = order < 0 ? middle + 1 : low;
-		high = order < 0 ? high : middle;
-	}
-	return NULL;
-}
+const char *ruleset_problem_find(const struct ruleset *ruleset, const struct item *item);
 
 static inline const char *ruleset_kind_name(enum item_kind kind)
 {

@@ -51,7 +51,7 @@ static void test_whole_document(void **state)
 	assert_string_equal(flag->item.version, "3");
 	assert_int_equal(flag->type, FLAG_STRING);
 	assert_true(flag->is_enabled);
-	assert_false(flag->is_plain);
+	assert_false(flag->is_open);
 	assert_int_equal(flag->variant_count, 2);
 	assert_string_equal(flag->variants[1].value.string.text, "#\xc3\xa9");
 	assert_int_equal(flag->variants[1].value.string.length, 3);
@@ -90,7 +90,7 @@ static void test_defaults(void **state)
 	assert_null(flag->item.broken);
 	assert_string_equal(flag->item.version, "");
 	assert_int_equal(flag->off_variant, FLAG_NO_VARIANT);
-	assert_true(flag->is_plain);
+	assert_true(flag->is_open);
 	assert_string_equal(flag->fallthrough.salt_text, "f");
 	assert_int_equal(flag->fallthrough.bucket_by, FLAG_BY_KEY);
 	assert_int_equal(flag->attribute_count, 0);
@@ -472,7 +472,7 @@ static void test_broken_items(void **state)
 	assert_int_equal(flag->type, FLAG_INTEGER);
 	assert_int_equal(flag->off_variant, FLAG_NO_VARIANT);
 	assert_int_equal(flag->variant_count, 0);
-	assert_false(flag->is_plain);
+	assert_false(flag->is_open);
 	item_unref(&flag->item);
 }
 
