@@ -138,8 +138,8 @@ static const struct context empty_context;
 /* Copies a variant's name. Nearly all are short; those go without a branch that depends on the length. */
 static inline void name_copy(char out[static HALYARD_VARIANT_SIZE], const struct variant *variant)
 {
-	memcpy(out, variant->name_start, FLAG_NAME_START_BYTES);
-	if (variant->name_length >= FLAG_NAME_START_BYTES) {
+	memcpy(out, variant->name_start, FLAG_NAME_START);
+	if (variant->name_length >= FLAG_NAME_START) {
 		memcpy(out, variant->name, variant->name_length);
 		out[variant->name_length] = '\0';
 	}

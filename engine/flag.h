@@ -69,10 +69,10 @@ bool flag_key_is_valid(const char *key, size_t length);
 
 struct string_set; /* engine/string_set.h */
 
-#define FLAG_NAME_START_BYTES 16
+#define FLAG_NAME_START 16
 
 struct variant {
-	char name_start[FLAG_NAME_START_BYTES]; /* zeros behind a shorter name: copied without a branch */
+	char name_start[FLAG_NAME_START]; /* zeros behind a shorter name: copied without a branch */
 	const char *name;
 	uint32_t name_length;
 	uint32_t json_length;

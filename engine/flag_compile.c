@@ -100,8 +100,7 @@ static enum status variant_name_compile(struct compiler *compiler, struct json n
 		}
 	}
 	variant->name_length = (uint32_t)length;
-	memcpy(variant->name_start, variant->name,
-	       length < FLAG_NAME_START_BYTES ? length : FLAG_NAME_START_BYTES);
+	memcpy(variant->name_start, variant->name, length < FLAG_NAME_START ? length : FLAG_NAME_START);
 	return STATUS_OK;
 }
 
