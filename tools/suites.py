@@ -82,7 +82,9 @@ def introspect(folder, what):
 
 def setup(folder):
     """Configures a build folder once; a folder that a developer configured keeps its options."""
-    options = BUILDS[folder] + (["-Dwerror=true"] if os.environ.get("CI") == "true" else [])
+    # gcc takes the checks that a sanitizer inserts for mistakes, so only the plain build holds to no warnings.
+    strict = os.environ.get("CI") == "true" and folder == "build"
+    options = BUILDS[folder] + (["-Dwerror=true"] if strict else [])
     stamp = ROOT / folder / ".options"
     if not (ROOT / folder / "build.ninja").exists():
         ok, output = run(f"setup-{folder}", ["meson", "setup", folder, *options])
