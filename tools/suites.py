@@ -207,9 +207,9 @@ def demo():
     return results.passed() if ok else results.failed("scripts/demo --once", output)
 
 
-def analyze():
+def analyze(tools):
     total = results.Outcome()
-    for tool in ("gcc", "clang-tidy", "cppcheck"):
+    for tool in tools:
         ok, output = run(f"analyze-{tool}", [sys.executable, "tools/analyze.py", tool, "build"])
         total.add(results.passed() if ok else results.failed(f"analyze: {tool}", output))
     return total
@@ -227,9 +227,12 @@ SUITES = {
         sanitized("build-asan", ["unit", "fuzz", "hostile"]),
     ),
     "tsan": ("the unit tests that run threads (suite race) under the thread sanitizer", sanitized("build-tsan", ["race"])),
-    "analyze": ("gcc -fanalyzer, clang-tidy and cppcheck over all sources; unchanged files are skipped", analyze),
+    "analyze": ("gcc -fanalyzer over all sources; unchanged files are skipped", lambda: analyze(['gcc'])),
+    "tidy": ("clang-tidy and cppcheck over all sources; on request, until every finding is judged", lambda: analyze(['clang-tidy', 'cppcheck'])),
     "bench-smoke": ("each benchmark once, briefly: they work; figures are made by bench/", plain("bench-smoke")),
 }
+# Not run unless they are asked for.
+ON_REQUEST = {"tidy"}
 GROUPS = {"sanitize": ["asan", "tsan"], "quick": ["lint", "unit", "fuzz"]}
 
 
@@ -238,7 +241,7 @@ def arguments():
     lines += [f"  {name:<12} = {' '.join(members)}" for name, members in GROUPS.items()]
     parser = argparse.ArgumentParser(
         prog="scripts/test",
-        description="Builds and runs the tests. Without a suite: all of them.",
+        description="Builds and runs the tests. Without a suite: all but those on request.",
         epilog="suites:\n" + "\n".join(lines),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -248,7 +251,7 @@ def arguments():
     if unknown:
         parser.error(f"no such suite: {', '.join(unknown)}")
     expanded = [member for name in chosen for member in GROUPS.get(name, [name])]
-    return [name for name in SUITES if name in expanded or not expanded]
+    return [name for name in SUITES if name in expanded or (not expanded and name not in ON_REQUEST)]
 
 
 def show(name, outcome, started):
